@@ -1,0 +1,38 @@
+# Two commands do everything on a fresh Linux machine with Python 3.11 or newer: `make demo` and `make test`.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PORT ?= 8501
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint install browser study clean
+
+help: ## what can be made
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
+
+# torch first and alone: a later package would otherwise choose its build.
+$(VENV)/installed: pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check "$$(grep '^torch==' constraints.txt)"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	touch $@
+
+install: $(VENV)/installed ## a virtual environment with everything in it
+
+demo: $(VENV)/installed ## install, train LSEBMCL on the bundled stream, serve the app on 127.0.0.1
+	$(BIN)/workbench train --stream bundled --method lsebmcl --out runs --name demo
+	$(BIN)/workbench app --runs runs --port $(PORT)
+
+browser: ## Debian's Chromium for the browser tests, where there is none and it can be installed
+	@command -v chromium chromium-browser google-chrome >/dev/null || ./.ci/chromium
+
+test: $(VENV)/installed browser lint ## everything that CI checks
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
+
+lint: $(VENV)/installed
+	$(BIN)/ruff check .
+	$(BIN)/pyright
+	$(BIN)/lint-imports --no-logo
+
+clean: ## remove the virtual environment and caches, never runs
+	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis build *.egg-info

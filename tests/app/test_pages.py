@@ -1,0 +1,142 @@
+"""Every page in every state of the runs folder: no exception, and the right sentence."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.app.conftest import PAGES, ROOT, SMALL, Opener, faults, words
+from workbench.runs.synthetic import write_run
+
+
+@pytest.mark.parametrize("page", PAGES)
+@pytest.mark.parametrize("state", ["one", "many"])
+def test_page_shows_a_run(open_page: Opener, folders: dict[str, Path], page: str, state: str):
+    app = open_page(folders[state], page)
+    assert faults(app) == []
+    assert "no runs yet" not in words(app)
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_no_runs(open_page: Opener, folders: dict[str, Path], page: str):
+    app = open_page(folders["none"], page)
+    assert faults(app) == []
+    text = words(app)
+    assert "There are no runs yet." in text and str(folders["none"]) in text and "workbench train" in text
+
+
+@pytest.mark.parametrize("page", PAGES)
+@pytest.mark.parametrize(("state", "badge"), [("running", "running"), ("crashed", "crashed")])
+def test_unfinished_runs_show_what_there_is(open_page: Opener, folders: dict[str, Path], page: str, state: str, badge: str):
+    app = open_page(folders[state], page)
+    assert faults(app) == []
+    if page in ("live", "overview", "forgetting", "energy", "chains", "latent_map", "replay"):
+        assert badge in words(app)
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_a_broken_file_costs_its_panels_only(open_page: Opener, folders: dict[str, Path], page: str):
+    app = open_page(folders["broken"], page)
+    assert faults(app) == []
+    if page in ("overview", "forgetting"):
+        text = words(app)
+        assert "broken file" in text and "eval" in text and "workbench check" in text
+
+
+@pytest.mark.parametrize("page", PAGES)
+@pytest.mark.parametrize("name", ["20260102-030405_lsebmcl_synthetic_s9", "../../etc/passwd", "<b>x</b>"])
+def test_an_unknown_link_is_said_and_no_other_run_stands_in(open_page: Opener, folders: dict[str, Path], page: str, name: str):
+    app = open_page(folders["many"], page, run=name)
+    assert faults(app) == []
+    assert any("names a run that is not here" in element.value for element in app.warning)
+    assert any(repr(name) in element.value for element in app.text)
+    assert app.selectbox(key="run").value is None
+    if name.startswith("2026"):
+        assert "Nearest names: 20260102-030405_lsebmcl_synthetic_s0" in words(app)
+
+
+def test_the_nearest_name_opens_the_run(open_page: Opener, folders: dict[str, Path]):
+    app = open_page(folders["many"], "overview", run="20260102-030405_lsebmcl_synthetic_s9")
+    app.button(key="open_20260102-030405_lsebmcl_synthetic_s0").click().run()
+    assert app.selectbox(key="run").value == "20260102-030405_lsebmcl_synthetic_s0"
+    assert faults(app) == [] and not any("not here" in element.value for element in app.warning)
+
+
+def test_the_link_restores_run_iteration_and_task(open_page: Opener, folders: dict[str, Path]):
+    app = open_page(folders["many"], "forgetting", run="20260102-040405_lsebmcl_synthetic_s1", it="37", task="roles")
+    assert app.selectbox(key="run").value == "20260102-040405_lsebmcl_synthetic_s1"
+    assert app.select_slider(key="it").value == 37
+    assert app.selectbox(key="task").value == "roles"
+
+
+@pytest.mark.parametrize("wanted", ["9999999", "-3", "abc", "1e3", "٣"])
+def test_an_iteration_that_is_not_there_is_said(open_page: Opener, folders: dict[str, Path], wanted: str):
+    app = open_page(folders["one"], "overview", it=wanted)
+    assert faults(app) == []
+    assert any("No iteration" in element.value for element in app.warning)
+
+
+def test_a_task_that_is_not_there_is_said(open_page: Opener, folders: dict[str, Path]):
+    app = open_page(folders["one"], "overview", task="chess")
+    assert any("No task named 'chess'" in element.value and "sentiment" in element.value for element in app.warning)
+
+
+def test_the_buttons_move_over_saved_iterations(open_page: Opener, folders: dict[str, Path]):
+    app = open_page(folders["one"], "overview")
+    slider = app.select_slider(key="it")
+    last = slider.value
+    app.button(key="it_back").click().run()
+    assert app.select_slider(key="it").value < last
+    app.button(key="it_on").click().run()
+    assert app.select_slider(key="it").value == last
+
+
+def test_a_shorter_run_clamps_the_iteration(open_page: Opener, folders: dict[str, Path], tmp_path: Path):
+    long = write_run(tmp_path, **{**SMALL, "iterations": 120})
+    short = write_run(tmp_path, **{**SMALL, "iterations": 60, "seed": 1})
+    app = open_page(tmp_path, "overview", run=long.name, it="110")
+    app.selectbox(key="run").select(short.name).run()
+    assert faults(app) == [] and app.select_slider(key="it").value <= 60
+
+
+def test_the_bundled_sample_runs_are_offered_and_open(open_page: Opener, folders: dict[str, Path], monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("workbench.app.frame.SAMPLES", folders["one"])
+    app = open_page(folders["none"], "overview")
+    app.button(key="open_samples").click().run()
+    assert faults(app) == []
+    assert app.selectbox(key="run").value == next(folders["one"].iterdir()).name
+
+
+def test_a_link_to_a_sample_run_opens_it(open_page: Opener, folders: dict[str, Path], monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("workbench.app.frame.SAMPLES", folders["one"])
+    name = next(folders["one"].iterdir()).name
+    app = open_page(folders["none"], "forgetting", run=name)
+    assert faults(app) == [] and app.selectbox(key="run").value == name
+
+
+def test_a_fault_shows_an_id_and_no_trace(open_page: Opener, folders: dict[str, Path], monkeypatch: pytest.MonkeyPatch):
+    def broken(*_args: object, **_options: object) -> None:
+        raise RuntimeError("secret words from the data")
+
+    monkeypatch.setattr("workbench.views.forgetting.figure", broken)
+    app = open_page(folders["one"], "forgetting")
+    assert len(app.error) == 1 and "RuntimeError" in app.error[0].value
+    assert "secret words" not in words(app)
+    assert "In numbers" in words(app), "the other panels stay"
+
+
+def test_showing_runs_loads_no_heavy_library(folders: dict[str, Path]):
+    script = f"""
+import os, sys
+os.environ["WORKBENCH_RUNS"] = {str(folders["one"])!r}
+from streamlit.testing.v1 import AppTest
+app = AppTest.from_file({str(ROOT / "app.py")!r}, default_timeout=60).run()
+for page in {PAGES!r}:
+    app.switch_page(f"workbench/app/pages/{{page}}.py").run()
+print(sorted({{"torch", "umap", "sklearn", "transformers"}} & set(sys.modules)))
+"""
+    found = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=240, cwd=ROOT)
+    assert found.stdout.strip().splitlines()[-1:] == ["[]"], found.stdout + found.stderr[-2000:]

@@ -1,0 +1,146 @@
+"""The commands as a user types them, in a process of their own where exit codes matter."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from tests import mini
+from workbench.cli import app
+
+COMMANDS = ("train", "resume", "list", "show", "check", "table", "sample", "tasks", "pretrain", "bench", "app", "report")
+
+
+def workbench(*words: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("WORKBENCH_")} | {"OMP_NUM_THREADS": "1"}
+    return subprocess.run(
+        [sys.executable, "-m", "workbench", *words], cwd=cwd, env=environment, capture_output=True, text=True, check=False
+    )
+
+
+@pytest.fixture(scope="module")
+def trained(mini_backbone: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with one finished LSEBMCL run, made by the command."""
+    folder = tmp_path_factory.mktemp("cli")
+    settings = mini.config(mini_backbone, "lsebmcl").model_dump(exclude={"data"})
+    (folder / "small.yaml").write_text(json.dumps(settings))
+    done = workbench("train", "small.yaml", "--order", "2,1,3,4,5", "--set", "training.max_steps=2", "--json", cwd=folder)
+    assert done.returncode == 0, done.stderr
+    row = json.loads(done.stdout)
+    assert row["method"] == "lsebmcl"
+    assert row["order"] == "2,1,3,4,5"
+    assert set(row["scores"]) == {"sentiment", "srl", "dialogue", "sql", "reading"}
+    return folder
+
+
+def test_help_teaches() -> None:
+    runner = CliRunner()
+    for command in COMMANDS:
+        shown = runner.invoke(app, [command, "--help"])
+        assert shown.exit_code == 0
+        assert "Usage:" in shown.stdout
+    assert all(command in runner.invoke(app, ["--help"]).stdout for command in COMMANDS)
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (("train", "--method", "lsebmc"), "did you mean 'lsebmcl'"),
+        (("train", "--set", "energy.delt=1"), "did you mean 'energy.delta'"),
+        (("train", "--stream", "sst,wozz", "--data", "."), "wozz"),
+        (("train", "--data", "nowhere"), "--data: no folder nowhere"),
+        (("train", "--order", "1,2"), "--order"),
+        (("train", "--device", "cuda"), "device"),
+        (("train", "--backbone", "./nowhere"), "backbone.name"),
+        (("show", "nothing"), "nothing"),
+        (("resume", "nothing"), "nothing"),
+        (("bench", "chains"), "did you mean 'chain'"),
+    ],
+)
+def test_bad_input_is_one_sentence_and_no_trace(words: tuple[str, ...], sentence: str, tmp_path: Path) -> None:
+    done = workbench(*words, cwd=tmp_path)
+    assert done.returncode == 1
+    assert sentence in done.stderr
+    assert "Traceback" not in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert not list(tmp_path.rglob("run.json"))
+
+
+def test_looking_at_runs(trained: Path) -> None:
+    (row,) = json.loads(workbench("list", "--json", cwd=trained).stdout)
+    assert row["status"] == "finished"
+    run = row["run"]
+    (table,) = json.loads(workbench("table", run, "--json", cwd=trained).stdout)
+    assert {
+        "run",
+        "stream",
+        "method",
+        "seed",
+        "order",
+        "gamma",
+        "average_score",
+        "scores",
+        "backward_transfer",
+        "forgetting",
+        "seconds",
+    } <= table.keys()
+    (trained / "kept.json").write_text(json.dumps([table]))
+    assert run in workbench("table", "kept.json", "--markdown", cwd=trained).stdout
+    shown = json.loads(workbench("show", run, "--json", cwd=trained).stdout)
+    assert shown["config"]["replay"]["gamma"] == 0.25
+    assert {"started", "task_started", "finished"} <= {event["kind"] for event in shown["events"]}
+
+
+def test_check_finds_a_flipped_byte(trained: Path) -> None:
+    (run,) = (path for path in (trained / "runs").iterdir())
+    assert workbench("check", run.name, cwd=trained).returncode == 0
+    weights = next((run / "weights").glob("energy_*.safetensors"))
+    content = weights.read_bytes()
+    weights.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    faulty = workbench("check", run.name, "--json", cwd=trained)
+    weights.write_bytes(content)
+    assert faulty.returncode == 1
+    assert [row["file"] for row in json.loads(faulty.stdout) if not row["ok"]] == [f"weights/{weights.name}"]
+
+
+def test_sampling_from_a_finished_run_changes_nothing(trained: Path) -> None:
+    (run,) = (path for path in (trained / "runs").iterdir())
+    before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
+    done = workbench("sample", run.name, "--task", "srl", "-n", "3", "--json", cwd=trained)
+    assert done.returncode == 0, done.stderr
+    rows = json.loads(done.stdout)
+    assert {row["task"] for row in rows} == {"srl"}
+    assert all(isinstance(row["energy"], float) for row in rows)
+    again = workbench("sample", run.name, "--task", "srl", "-n", "3", "--json", cwd=trained)
+    assert json.loads(again.stdout) == rows
+    assert "has not learnt a task 'tea'" in workbench("sample", run.name, "--task", "tea", cwd=trained).stderr
+    assert {path: path.read_bytes() for path in run.rglob("*") if path.is_file() and path.name != "run.lock"} == {
+        path: content for path, content in before.items() if path.name != "run.lock"
+    }
+
+
+def test_decoding_given_latents(trained: Path) -> None:
+    import numpy as np
+    from safetensors.numpy import save_file
+
+    (run,) = (path for path in (trained / "runs").iterdir())
+    save_file({"z": np.zeros((2, 4), dtype=np.float32)}, trained / "z.safetensors")
+    rows = json.loads(workbench("sample", run.name, "--z", "z.safetensors", "--json", cwd=trained).stdout)
+    assert [row["index"] for row in rows] == [0, 1]
+    save_file({"z": np.zeros((2, 3), dtype=np.float32)}, trained / "bad.safetensors")
+    assert "accepted: [n, 4]" in workbench("sample", run.name, "--z", "bad.safetensors", cwd=trained).stderr
+
+
+def test_a_finished_run_is_not_resumed(trained: Path) -> None:
+    (run,) = (path for path in (trained / "runs").iterdir())
+    assert "finished; accepted" in workbench("resume", run.name, cwd=trained).stderr
+
+
+def test_no_runs_says_what_to_do(tmp_path: Path) -> None:
+    assert "workbench train" in workbench("list", cwd=tmp_path).stdout

@@ -1,0 +1,156 @@
+"""A real browser on a real server: the system's Chromium, synthetic runs, and a page that fails on any console error.
+
+Skipped where there is no Chromium; the environment variable CHROMIUM names another one. Screenshots go to the folder in the
+environment variable SCREENSHOTS, else to workbench-screenshots in the system's temporary folder.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+NAMES = ("chromium", "chromium-browser", "google-chrome")
+CHROMIUM = os.environ.get("CHROMIUM") or next((path for name in NAMES if (path := shutil.which(name))), None)
+FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update", "--disable-sync"]
+PATIENCE = 90_000  # milliseconds: these tests wait for states, and a shared machine may be slow
+SHOTS = Path(os.environ.get("SCREENSHOTS") or Path(tempfile.gettempdir()) / "workbench-screenshots")
+
+if CHROMIUM is None:
+    collect_ignore_glob = ["test_*.py"]
+
+
+@dataclass(frozen=True)
+class Server:
+    url: str
+    process: subprocess.Popen[bytes]
+    runs: Path
+    log: Path
+
+
+@pytest.fixture(scope="session")
+def browser_type_launch_args(browser_type_launch_args: dict) -> dict:
+    return {**browser_type_launch_args, "executable_path": CHROMIUM, "args": FLAGS}
+
+
+@pytest.fixture(scope="session")
+def browser_context_args(browser_context_args: dict) -> dict:
+    return {**browser_context_args, "viewport": {"width": 1440, "height": 900}}
+
+
+@pytest.fixture(scope="session")
+def runs_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Five small runs: two seeds of one group, another method, hostile texts, and one that was killed."""
+    from workbench.runs.synthetic import write_run
+
+    root = tmp_path_factory.mktemp("e2e") / "runs"
+    shared = {"tasks": 3, "iterations": 150, "chains": 5, "chain_count": 32, "texts": 12, "latents": 30, "landscape": 21}
+    options = [
+        {"seed": 0},
+        {"seed": 1},
+        {"seed": 0, "method": "er"},
+        {"seed": 5, "hostile": True, "name": "hostile"},
+        {"seed": 3, "status": "crashed"},
+    ]
+    for number, changes in enumerate(options):
+        write_run(root, when=datetime(2026, 1, 2, tzinfo=UTC) + timedelta(hours=number), **{**shared, **changes})
+    return root
+
+
+@pytest.fixture(scope="session")
+def server(runs_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    log = tmp_path_factory.mktemp("server") / "log.txt"
+    command = [sys.executable, "-m", "streamlit", "run", "app.py", "--server.port", str(port)]
+    with log.open("wb") as output:
+        environment = {**os.environ, "WORKBENCH_RUNS": str(runs_folder), "OMP_NUM_THREADS": "1"}
+        process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=output, stderr=subprocess.STDOUT)
+        try:
+            _wait(f"http://127.0.0.1:{port}/_stcore/health", process, log)
+            yield Server(f"http://127.0.0.1:{port}", process, runs_folder, log)
+        finally:
+            process.terminate()
+            process.wait(20)
+
+
+@pytest.fixture(scope="session")
+def app_url(server: Server) -> str:
+    return server.url
+
+
+def _wait(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
+    until = time.monotonic() + PATIENCE / 1000
+    while time.monotonic() < until and process.poll() is None:
+        try:
+            with urllib.request.urlopen(url, timeout=2) as answer:
+                if answer.read() == b"ok":
+                    return
+        except OSError:
+            time.sleep(0.1)
+    raise RuntimeError(f"the server did not start: {log.read_text()[-2000:]}")
+
+
+@pytest.fixture
+def page(page, app_url: str):  # type: ignore[no-untyped-def]
+    """pytest-playwright's page, which fails on a console error, a script error, a request to another host or an exception box."""
+    faults: list[str] = []
+
+    def console(message) -> None:  # type: ignore[no-untyped-def]
+        # On a deep link Streamlit looks for its own base path and gets two harmless 404s.
+        probing = "/_stcore/" in (message.location or {}).get("url", "") and "404" in message.text
+        if message.type == "error" and not probing:
+            faults.append(f"console: {message.text}")
+
+    def request(sent) -> None:  # type: ignore[no-untyped-def]
+        own = (app_url, app_url.replace("http", "ws", 1), "data:", "blob:")
+        if not sent.url.startswith(own):
+            faults.append(f"request to another host: {sent.url}")
+
+    page.set_default_timeout(PATIENCE)
+    page.set_default_navigation_timeout(PATIENCE)
+    page.on("console", console)
+    page.on("pageerror", lambda error: faults.append(f"script error: {error}"))
+    page.on("request", request)
+    yield page
+    for box in page.locator("[data-testid=stException], [class*=st-key-fault_]").all_inner_texts():
+        faults.append(f"exception: {box[:300]}")
+    assert faults == []
+
+
+def settled(page) -> None:  # type: ignore[no-untyped-def]
+    """Wait until the script has run, and every chart is drawn."""
+    idle = "[data-testid=stApp][data-test-script-state=notRunning][data-test-connection-state=CONNECTED]"
+    for _ in range(2):
+        page.wait_for_selector(idle)
+        page.wait_for_timeout(250)
+    page.wait_for_selector("[data-testid=stHeading], [data-testid=stAlert]")
+    drawn = "[...document.querySelectorAll('[data-testid=stPlotlyChart]')].every(chart => chart.querySelector('.main-svg'))"
+    page.wait_for_function(drawn)
+    page.wait_for_selector(idle)
+
+
+def shot(page, name: str) -> Path:  # type: ignore[no-untyped-def]
+    """A screenshot of the whole page: the window is made as tall as what it shows."""
+    SHOTS.mkdir(parents=True, exist_ok=True)
+    width = page.viewport_size["width"]
+    tall = page.evaluate("document.querySelector('[data-testid=stMain]').scrollHeight")
+    page.set_viewport_size({"width": width, "height": min(int(tall) + 20, 5000)})
+    page.wait_for_timeout(600)
+    settled(page)
+    path = SHOTS / f"{name}.png"
+    page.screenshot(path=str(path))
+    return path

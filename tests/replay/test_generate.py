@@ -1,0 +1,94 @@
+"""The filter: what is refused and why, and that refilling stays within its budget."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests import mini
+from workbench.replay import generate as room
+from workbench.replay.base import KnownTask, Learner
+from workbench.replay.generate import Asked, Proposal, generate, refusals
+
+
+@pytest.fixture()
+def learner(mini_backbone: Path) -> Learner:
+    from workbench.backbone.load import load_backbone
+
+    config = mini.config(mini_backbone, "lamol", replay={"answers": "agreed", "budget": 3.0})
+    return Learner(config, load_backbone(config.backbone, 4, "cpu", torch.Generator().manual_seed(0)), {})
+
+
+def script(learner: Learner, texts: list[tuple[str, str, str]], monkeypatch: pytest.MonkeyPatch, answers: list[str] | None = None) -> None:
+    """Let decoding say these (context, question, answer), over and over, and the answering pass those answers."""
+    tokens, said = learner.backbone.tokens, iter(texts * 100)
+
+    def decode(learner, task, z, n, generator):
+        rows = []
+        for _ in range(n):
+            context, question, answer = next(said)
+            rows.append([*tokens.encode(context), tokens.sep_id, *tokens.encode(question), tokens.ans_id, *tokens.encode(answer)])
+        return rows
+
+    monkeypatch.setattr(room, "decode", decode)
+    given = iter((answers or []) * 100)
+    monkeypatch.setattr(room, "answer", lambda learner, samples: [next(given) if answers else sample.answer for sample in samples])
+
+
+TASK = KnownTask("sentiment", ("positive", "negative"), 0)
+
+
+def draw(learner: Learner, n: int = 4, task: KnownTask | None = TASK, spare: int = 0):
+    return generate(learner, Asked(task, n, "energy", 2, 7, spare), lambda count: Proposal(), torch.Generator().manual_seed(0))
+
+
+def test_enough_good_ones_stop_at_n(learner: Learner, monkeypatch: pytest.MonkeyPatch) -> None:
+    script(learner, [(f"text {number}", "good?", "positive") for number in range(10)], monkeypatch)
+    samples = draw(learner)
+    assert refusals(samples) == {"kept": 4}
+    assert {(sample.generation, sample.seed, sample.origin) for sample in samples} == {(2, 7, "energy")}
+    assert [sample.chain for sample in samples] == [0, 1, 2, 3]
+
+
+def test_what_is_refused_says_why_and_the_budget_holds(learner: Learner, monkeypatch: pytest.MonkeyPatch) -> None:
+    script(learner, [("same", "good?", "positive")], monkeypatch)
+    samples = draw(learner)
+    assert refusals(samples) == {"kept": 1, "duplicate": 11}
+    script(learner, [("text", "good?", "perhaps")], monkeypatch)
+    assert refusals(draw(learner)) == {"answer not in the label set": 12}
+    assert refusals(draw(learner, task=None))["kept"] == 1  # nothing is known of the labels of any task
+
+
+def test_disagreement_refuses_under_agreed_and_relabels_under_relabelled(learner: Learner, monkeypatch: pytest.MonkeyPatch) -> None:
+    texts = [(f"text {number}", "good?", "positive") for number in range(40)]
+    script(learner, texts, monkeypatch, answers=["negative", "positive"])
+    samples = draw(learner)
+    assert refusals(samples)["kept"] == 4
+    assert all(sample.answer == "positive" for sample in samples if sample.kept)
+    assert all(sample.answer_relabelled == "negative" for sample in samples if sample.verdict == "disagreed")
+    learner.config = learner.config.model_copy(update={"replay": learner.config.replay.model_copy(update={"answers": "relabelled"})})
+    script(learner, texts, monkeypatch, answers=["negative", "positive"])
+    assert [sample.answer for sample in draw(learner)] == ["negative", "positive", "negative", "positive"]
+
+
+def test_malformed_text_is_refused_with_its_text_kept(learner: Learner, monkeypatch: pytest.MonkeyPatch) -> None:
+    tokens = learner.backbone.tokens
+    monkeypatch.setattr(room, "decode", lambda learner, task, z, n, generator: [tokens.encode("no separators here")] * n)
+    samples = draw(learner)
+    assert all(not sample.kept and "__ans__" in sample.verdict for sample in samples)
+    assert samples[0].text == "no separators here"
+
+
+def test_spares_are_decoded_for_the_codes_but_not_kept(learner: Learner, monkeypatch: pytest.MonkeyPatch) -> None:
+    script(learner, [(f"text {number}", "good?", "positive") for number in range(30)], monkeypatch)
+    counts = refusals(draw(learner, n=3, spare=10))
+    assert counts == {"kept": 3, "spare": 7}
+
+
+def test_energies_stay_with_their_chain(learner: Learner, monkeypatch: pytest.MonkeyPatch) -> None:
+    script(learner, [(f"text {number}", "good?", "positive") for number in range(30)], monkeypatch)
+    asked = Asked(TASK, 5, "energy", 1, 0)
+    samples = generate(learner, asked, lambda count: Proposal(torch.zeros(count, 4), torch.arange(count).float()), torch.Generator())
+    assert [sample.energy for sample in samples] == [0.0, 1.0, 2.0, 3.0, 4.0]

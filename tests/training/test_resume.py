@@ -1,0 +1,109 @@
+"""A run killed at any moment and resumed is the run that was never killed, bit for bit."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from safetensors.numpy import load_file
+
+from tests import mini
+from workbench.config import RunConfig, method_names
+from workbench.runs.check import check_run
+from workbench.runs.reader import Run
+from workbench.runs.schema import COLUMNS
+
+KILLS = 20
+CLOCKS = {"metrics": ["seconds"], "samples": ["seconds", "sample_id"], "timings": ["seconds"]}
+
+
+@pytest.mark.parametrize("method", method_names())
+def test_killed_and_resumed_is_the_same_run(method: str, mini_backbone: Path, tmp_path: Path) -> None:
+    from workbench.training.run import resume, start
+
+    config = mini.config(mini_backbone, method, stream="bundled", order=None)
+    began = time.perf_counter()
+    whole = start(config, tmp_path / "whole")
+    length = time.perf_counter() - began
+    moments, kills, attempt = random.Random(method), 0, 0
+    while kills < KILLS:
+        attempt += 1
+        out = tmp_path / f"killed{attempt}"
+        out.mkdir()
+        flushed: dict[str, pd.DataFrame] = {}
+        while True:
+            killed = _killed(config, out, moments.uniform(0.0, length))
+            kills += killed
+            if not list(out.iterdir()):
+                continue  # killed before there was a folder
+            (run,) = out.iterdir()
+            if not killed:
+                break
+            _still_there(run, flushed)
+            if kills >= KILLS and (run / "state").is_dir() and list((run / "state").glob("*.pt")):
+                resume(run)
+                break
+        _still_there(run, flushed)
+        _same(whole, run)
+        assert [verdict for verdict in check_run(run) if not verdict.ok] == []
+
+
+def _killed(config: RunConfig, out: Path, after: float) -> bool:
+    """Train, or go on, in a forked child; kill it after a while. Whether it was killed before it ended."""
+    from workbench.runs.reader import RunError
+    from workbench.training.run import resume, start
+
+    child = os.fork()
+    if child == 0:
+        code = 1
+        try:
+            found = list(out.iterdir())
+            try:
+                resume(found[0]) if found else start(config, out)
+                code = 0
+            except RunError as error:
+                if "no checkpoint" not in str(error) and "no run.json" not in str(error):
+                    raise
+                _clear(found[0])  # it was killed before its first checkpoint: nothing to go on from
+        finally:
+            os._exit(code)
+    time.sleep(after)
+    os.kill(child, signal.SIGKILL)
+    _, status = os.waitpid(child, 0)
+    assert os.WIFSIGNALED(status) or list(out.iterdir()) == [] or os.WEXITSTATUS(status) == 0, "the child failed by itself"
+    return os.WIFSIGNALED(status)
+
+
+def _clear(folder: Path) -> None:
+    for path in sorted(folder.rglob("*"), reverse=True):
+        path.rmdir() if path.is_dir() else path.unlink()
+    folder.rmdir()
+
+
+def _still_there(run: Path, flushed: dict[str, pd.DataFrame]) -> None:
+    """Every row seen before is still there, unchanged; then remember those there now."""
+    for name in COLUMNS:
+        now = Run(run).table(name).set_index("row")
+        if name in flushed:
+            before = flushed[name]
+            pd.testing.assert_frame_equal(now.loc[before.index, before.columns], before, check_dtype=False)
+        flushed[name] = now
+
+
+def _same(whole: Path, run: Path) -> None:
+    for name in COLUMNS:
+        one, other = (Run(path).table(name).drop(columns=CLOCKS.get(name, [])) for path in (whole, run))
+        pd.testing.assert_frame_equal(one, other[list(one.columns)], check_exact=True)
+    files = [sorted(path.relative_to(base) for path in base.glob("*/*.safetensors")) for base in (whole, run)]
+    assert files[0] == files[1]
+    for file in files[0]:
+        one, other = load_file(whole / file), load_file(run / file)
+        assert one.keys() == other.keys()
+        for key in one:
+            np.testing.assert_array_equal(one[key], other[key], err_msg=f"{file} {key}")

@@ -1,0 +1,394 @@
+"""The frame around every page: navigation, the shared cursor (run, iteration, task) in the URL, and the header line.
+
+A page file reads:
+
+    from workbench.app import frame
+    from workbench.views import forgetting
+
+    here = frame.header("Forgetting", code=frame.snippet("forgetting"))     # stops by itself when there is no run to show
+    with frame.panel("Curves"):                                             # a fault inside leaves the rest of the page standing
+        figure = forgetting.figure(here.run, dark=here.dark)
+        frame.chart(figure, key="curves", alt="Score of each task by iteration", data=lambda: forgetting.curves(here.run))
+
+The cursor moves in callbacks only: `st.button("Go", on_click=frame.go, kwargs={"it": 120, "task": "topic"})`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import streamlit as st
+
+from workbench.app.parts import (
+    KEYS_HELP,
+    boundary,
+    chart,
+    code_popover,
+    copy_link,
+    explain_keys,
+    frame_table,
+    not_recorded,
+    panel,
+    text_block,
+)
+from workbench.app.store import SAMPLES, CachedRun, known_runs, nearest_names, runs_root
+from workbench.runs.reader import RunInfo
+from workbench.views import timeline
+
+__all__ = [
+    "KEYS_HELP",
+    "Cursor",
+    "ago",
+    "all_runs",
+    "boundary",
+    "chart",
+    "code_popover",
+    "cursor",
+    "folder_name",
+    "frame_table",
+    "go",
+    "header",
+    "link",
+    "navigation",
+    "no_runs",
+    "not_recorded",
+    "offer_samples",
+    "open_run",
+    "panel",
+    "render_cursor",
+    "render_keys",
+    "run_line",
+    "run_names",
+    "snippet",
+    "text_block",
+]
+
+PAGES_FOLDER = Path(__file__).parent / "pages"
+# group -> (file, title, icon); a file that is not there is left out of the navigation.
+PAGES: dict[str, list[tuple[str, str, str]]] = {
+    "Runs": [("runs", "Runs", "list"), ("live", "Live", "sensors")],
+    "Look": [
+        ("overview", "Overview", "dashboard"),
+        ("forgetting", "Forgetting", "trending_down"),
+        ("energy", "Energy", "terrain"),
+        ("chains", "Chains", "timeline"),
+        ("latent_map", "Latent map", "scatter_plot"),
+        ("replay", "Replay", "history"),
+    ],
+    "Judge": [("rate", "Rate", "star"), ("agreement", "Agreement", "handshake")],
+    "Compare": [("compare", "Compare", "compare_arrows"), ("report", "Report", "description")],
+}
+# Pages whose own keys are the plain arrows: there the iteration moves with Shift.
+ARROW_PAGES = ("chains", "rate")
+STATUS = {
+    "running": ("blue", ":material/play_circle:", "running, so far"),
+    "finished": ("green", ":material/check_circle:", "finished"),
+    "crashed": ("orange", ":material/warning:", "crashed"),
+    "failed": ("red", ":material/error:", "failed"),
+    "broken": ("red", ":material/broken_image:", "broken"),
+}
+
+
+# Streamlit leaves six rem above every page; words in a status line are not code.
+LOOK = """<style>
+[data-testid="stMainBlockContainer"] { padding: 3.5rem clamp(1rem, 3vw, 3rem) 4rem; }
+.st-key-page_header { margin-bottom: -0.75rem; }
+</style>"""
+
+
+@dataclass(frozen=True)
+class Cursor:
+    """The shared selection. `run` is None when there is none to show; then `header` has already stopped the page."""
+
+    run: Any  # CachedRun; Any so that pages need no cast after `header`
+    runs: list[RunInfo]
+    iteration: int = 0
+    task: str = ""
+    tasks: list[str] = field(default_factory=list)
+    iterations: list[int] = field(default_factory=list)
+    dark: bool = False
+    unknown: str = ""
+    messages: tuple[str, ...] = ()
+
+    @property
+    def template(self) -> str:
+        return "workbench_dark" if self.dark else "workbench"
+
+    @property
+    def task_index(self) -> int:
+        return self.tasks.index(self.task) if self.task in self.tasks else 0
+
+    def nearest(self, iterations: list[int]) -> int | None:
+        """The saved iteration at or before the cursor, else the first after it, else None."""
+        before = [value for value in iterations if value <= self.iteration]
+        return max(before) if before else min(iterations, default=None)
+
+
+def navigation() -> Any:
+    """The pages that exist, in four groups; returns the page to run."""
+    groups: dict[str, list[Any]] = {}
+    for group, rows in PAGES.items():
+        pages = [
+            st.Page(PAGES_FOLDER / f"{name}.py", title=title, icon=f":material/{icon}:", url_path=name, default=name == "runs")
+            for name, title, icon in rows
+            if (PAGES_FOLDER / f"{name}.py").exists()
+        ]
+        if pages:
+            groups[group] = pages
+    st.session_state["_pages"] = [page.url_path or "runs" for pages in groups.values() for page in pages]
+    return st.navigation(groups, expanded=True)
+
+
+def link(page: str, label: str, *, icon: str | None = None, help: str | None = None, params: dict[str, str] | None = None) -> None:
+    """A link to a page by its file name; the cursor goes along. Nothing is drawn while that page does not exist.
+
+    params: further query parameters of that page (chain=, t=, ...); never run, it or task, which are bound here.
+    """
+    if page in st.session_state.get("_pages", ()):
+        st.page_link(PAGES_FOLDER / f"{page}.py", label=label, icon=icon, help=help, query_params=params)
+
+
+def go(**where: Any) -> None:
+    """Move the cursor: run=, it=, task=, or any other bound key of the page. Call it from a callback only."""
+    for name, value in where.items():
+        st.session_state[name] = int(value) if name == "it" else value
+    if "run" in where:
+        st.session_state["_unknown"] = ""
+
+
+def run_names() -> list[str]:
+    """Names of the runs on show, newest first."""
+    return [info.name for info in all_runs()]
+
+
+def folder_name() -> str:
+    """The runs folder as a person would type it."""
+    return str(runs_root())
+
+
+def all_runs() -> list[RunInfo]:
+    """Runs of the folder; the bundled sample runs too once they were asked for (or a link names one)."""
+    runs = known_runs(runs_root())
+    names = {info.name for info in runs}
+    requested = [st.query_params.get("run", ""), *st.query_params.get("runs", "").split(",")]
+    samples = known_runs(SAMPLES) if SAMPLES.resolve() != runs_root().resolve() else []
+    if st.session_state.get("_samples") or any(info.name in requested for info in samples if info.name not in names):
+        st.session_state["_samples"] = True
+        runs = runs + [info for info in samples if info.name not in names]
+    return runs
+
+
+def open_run(name: str) -> CachedRun | None:
+    """A run by name, looked up in the list and never joined to a path; None when it is not there."""
+    found = next((info for info in all_runs() if info.name == name), None)
+    return CachedRun(found.path) if found else None
+
+
+def cursor() -> Cursor:
+    """The shared cursor as rendered for this page."""
+    found = st.session_state.get("_cursor")
+    return found if isinstance(found, Cursor) else Cursor(None, [])
+
+
+def render_cursor(page: str = "") -> None:
+    """Draw Run, Iteration and Task in the sidebar, bound to the URL, and keep the cursor for the page."""
+    dark = st.context.theme.type == "dark"
+    runs = all_runs()
+    if not runs:
+        st.session_state["_cursor"] = Cursor(None, [], dark=dark, unknown=_requested())
+        return
+    names = [info.name for info in runs]
+    unknown = _requested()
+    if unknown in names:
+        unknown = st.session_state["_unknown"] = ""
+    elif unknown:
+        st.session_state["_unknown"] = unknown
+    elif st.session_state.get("run") is None:
+        unknown = st.session_state.get("_unknown", "")
+    if not unknown and "run" not in st.session_state and not st.query_params.get("run"):
+        st.session_state["run"] = st.query_params["run"] = names[0]  # before the widget is bound: even the first address names its run
+    with st.sidebar:
+        newest = "Choose a run" if unknown else f"{names[0]} (newest)"
+        name = st.selectbox("Run", names, index=None, key="run", bind="query-params", placeholder=newest, on_change=_run_changed)
+        name = name or (None if unknown else names[0])
+        if name is None:
+            st.session_state["_cursor"] = Cursor(None, runs, dark=dark, unknown=unknown)
+            return
+        run = CachedRun(next(info.path for info in runs if info.name == name))
+        messages: list[str] = []
+        iterations, tasks = _timeline(run)
+        iteration, iterations = _iteration_widget(iterations, page, messages)
+        task = _task_widget(tasks, messages)
+    st.session_state["_cursor"] = Cursor(run, runs, iteration, task, tasks, iterations, dark, "", tuple(messages))
+
+
+def _requested() -> str:
+    return st.query_params.get("run", "")
+
+
+def _run_changed() -> None:
+    st.session_state["_unknown"] = ""
+
+
+def _timeline(run: CachedRun) -> tuple[tuple[list[int], int], list[str]]:
+    # The cursor must stand when a file is broken: the page's panels name the file.
+    try:
+        saved = timeline.saved_iterations(run)
+    except Exception:
+        saved = sorted({0, *(value for values in timeline.snapshots(run.path).values() for value in values)})
+    try:
+        last = timeline.last_iteration(run)
+    except Exception:
+        last = saved[-1]
+    try:
+        tasks = timeline.tasks(run)
+    except Exception:
+        tasks = []
+    return (saved, max(last, saved[-1])), tasks
+
+
+def _iteration_widget(found: tuple[list[int], int], page: str, messages: list[str]) -> tuple[int, list[int]]:
+    saved, last = found
+    options = set(saved)
+    for wanted in (st.query_params.get("it"), st.session_state.get("it")):
+        if wanted is None:
+            continue
+        # Any iteration of the run can be linked to; the slider lists the saved ones and the one that is open.
+        if str(wanted).isdecimal() and int(wanted) <= last:
+            options.add(int(wanted))
+        elif wanted == st.query_params.get("it"):
+            messages.append(f"No iteration {str(wanted)[:40]!r} in this run; it has 0 to {last:,}. Shown: the last one saved.")
+    if st.session_state.get("it") is not None and st.session_state["it"] not in options:
+        st.session_state["it"] = max(value for value in options if value <= st.session_state["it"])
+    ordered = sorted(options)
+    if len(ordered) == 1:
+        st.caption(f"Iteration {ordered[0]:,} is the only one saved")
+        return ordered[0], ordered
+    iteration = st.select_slider(
+        "Iteration", ordered, value=saved[-1], key="it", bind="query-params", help="Iterations at which something was saved"
+    )
+    at = ordered.index(iteration)
+    shift = "Shift+" if page in ARROW_PAGES else ""
+    with st.container(horizontal=True, gap="small", vertical_alignment="center"):
+        before, after = ordered[max(at - 1, 0)], ordered[min(at + 1, len(ordered) - 1)]
+        st.button(
+            "‹", key="it_back", help="Iteration saved before", shortcut=f"{shift}Left", on_click=go, kwargs={"it": before}, disabled=at == 0
+        )
+        st.button(
+            "›",
+            key="it_on",
+            help="Iteration saved next",
+            shortcut=f"{shift}Right",
+            on_click=go,
+            kwargs={"it": after},
+            disabled=at == len(ordered) - 1,
+        )
+        st.caption(f"{at + 1} of {len(ordered)} saved")
+    return iteration, ordered
+
+
+def _task_widget(tasks: list[str], messages: list[str]) -> str:
+    if not tasks:
+        return ""
+    wanted = st.query_params.get("task")
+    if wanted and wanted not in tasks:
+        messages.append(f"No task named {wanted[:80]!r} in this run; its tasks: {', '.join(tasks)}.")
+    if st.session_state.get("task") not in (None, *tasks):
+        del st.session_state["task"]
+    return st.selectbox("Task", tasks, key="task", bind="query-params")
+
+
+def header(title: str, *, code: str = "", about: str = "", needs_run: bool = True) -> Cursor:
+    """Title, run line, messages; stops the page with the right sentence when there is no run to show."""
+    here = cursor()
+    st.html(LOOK)
+    with st.container(horizontal=True, vertical_alignment="center", key="page_header"):
+        st.title(title, anchor=False, width="content")
+        st.space("stretch")
+        if code and here.run is not None:
+            code_popover(code.replace("RUN_NAME", here.run.name))
+        copy_link()
+    if needs_run and here.run is not None:
+        run_line(here.run)
+    if about:
+        st.caption(about)
+    for message in here.messages if needs_run else ():
+        st.warning(message, icon=":material/link_off:")
+    if here.unknown:
+        unknown_run(here)
+    if here.run is None and needs_run:
+        if not here.unknown or not here.runs:
+            no_runs() if not here.runs else st.info("Choose a run in the sidebar.")
+        st.stop()
+    return here
+
+
+def run_line(run: CachedRun) -> None:
+    """Run name, status badge, last written n s ago."""
+    color, icon, words = STATUS.get(run.status, ("gray", ":material/help:", run.status))
+    written = run.last_written
+    with st.container(horizontal=True, vertical_alignment="center", gap="small", key="run_line"):
+        st.text(run.name, width="content")
+        st.badge(words, icon=icon, color=color)  # pyright: ignore[reportArgumentType]
+        st.caption(f"last written {ago(written)} ago" if written is not None else "nothing written yet", width="content")
+
+
+def ago(seconds: float) -> str:
+    """'12 s', '5 min', '3 h', '2 days'."""
+    for size, name in ((86400, "days"), (3600, "h"), (60, "min")):
+        if seconds >= 2 * size:
+            return f"{int(seconds // size)} {name}"
+    return f"{max(int(seconds), 0)} s"
+
+
+def unknown_run(here: Cursor) -> None:
+    """What a link to a run that is not there shows: the names nearest to it, never another run in its place."""
+    names = [info.name for info in here.runs]
+    nearest = nearest_names(here.unknown, names)
+    words = f" Nearest names: {', '.join(nearest)}." if nearest else ""
+    st.warning("This link names a run that is not here.", icon=":material/link_off:")
+    st.text(f"No run named {here.unknown[:120]!r} under {runs_root()}.{words}")
+    with st.container(horizontal=True):
+        for name in nearest or names[:1]:
+            st.button(f"Open {name}", key=f"open_{name}", on_click=go, kwargs={"run": name})
+
+
+def no_runs() -> None:
+    """No run anywhere: where was looked, how one is made, and the bundled sample."""
+    st.info("There are no runs yet.", icon=":material/inbox:")
+    st.text(f"Looked in: {runs_root().absolute()} (the environment variable WORKBENCH_RUNS, or ./runs)")
+    st.markdown("Make one with")
+    st.code("workbench train --set stream=bundled --set method=lsebmcl", language="bash")
+    offer_samples()
+
+
+def offer_samples() -> None:
+    """The button that brings in the bundled sample runs, when there are any."""
+    samples = known_runs(SAMPLES)
+    if not samples or st.session_state.get("_samples"):
+        return
+    st.button("Open the bundled sample run", key="open_samples", type="primary", on_click=_open_samples, args=(samples[0].name,))
+
+
+def _open_samples(name: str) -> None:
+    st.session_state["_samples"] = True
+    go(run=name)
+
+
+def snippet(view: str, call: str = "figure(run)") -> str:
+    """The lines that make the same figure in a notebook; `header` puts in the run's name (never a path of this machine)."""
+    root = runs_root()
+    folder = "runs" if root.is_absolute() else str(root)
+    return f'from workbench.runs.reader import Run\nfrom workbench.views import {view}\nrun = Run("{folder}/RUN_NAME")\n{view}.{call}'
+
+
+def render_keys() -> None:
+    """The list of keys, opened with ? or H."""
+    with st.sidebar:
+        st.button(
+            "Keys", key="keys_help", icon=":material/keyboard:", type="tertiary", shortcut="H", on_click=None, help="List of keys (also ?)"
+        )
+        if st.session_state.get("keys_help"):
+            explain_keys()

@@ -1,0 +1,159 @@
+"""What the pages Energy, Chains and Latent map share: a run's codes, chains, energies and texts, read once, and points by name."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import streamlit as st
+
+from workbench.app.store import CachedRun, Signature, files_signature
+from workbench.runs import ratings
+from workbench.tasks import TaskError, load_stream
+from workbench.tasks.bundled import STREAMS
+from workbench.views import snapshots
+from workbench.views.energy import SavedEnergy
+from workbench.views.slices import Slice
+from workbench.views.snapshots import Chains, Codes
+
+
+@st.cache_resource(max_entries=48, show_spinner=False)
+def _energy(path: str, iteration: int, signature: Signature) -> SavedEnergy:
+    return snapshots.load_energy(CachedRun(Path(path)), iteration)
+
+
+@st.cache_resource(max_entries=48, show_spinner=False)
+def _codes(path: str, iteration: int, signature: Signature) -> Codes:
+    return snapshots.load_codes(CachedRun(Path(path)), iteration)
+
+
+@st.cache_resource(max_entries=48, show_spinner=False)
+def _chains(path: str, iteration: int, task: str, signature: Signature) -> Chains:
+    return snapshots.load_chains(CachedRun(Path(path)), iteration, task)
+
+
+def _signature(run: Any, folder: str, name: str) -> Signature:
+    return files_signature([run.path / folder / f"{name}.safetensors"])
+
+
+def energy(run: Any, iteration: int) -> SavedEnergy:
+    """The energy saved at an iteration, read once. Raises RunError."""
+    return _energy(str(run.path), iteration, _signature(run, "weights", f"energy_{iteration:09d}"))
+
+
+def codes(run: Any, iteration: int) -> Codes:
+    """The probe codes saved at an iteration, read once. Raises RunError."""
+    return _codes(str(run.path), iteration, _signature(run, "latents", f"{iteration:09d}"))
+
+
+def chains(run: Any, iteration: int, task: str) -> Chains:
+    """The chains of a task saved at an iteration, read once. Raises RunError."""
+    return _chains(str(run.path), iteration, task, _signature(run, "chains", snapshots.chain_name(iteration, task)))
+
+
+def chains_near(run: Any, iteration: int, task: str) -> Chains | None:
+    """The chains of a task saved at or before an iteration, else the first saved, else None."""
+    found = snapshots.at_or_before(snapshots.chain_iterations(run, task), iteration)
+    return None if found is None else chains(run, found, task)
+
+
+@st.cache_resource(max_entries=8, show_spinner=False)
+def _texts(stream: str, folder: str) -> dict[str, str]:
+    if stream.startswith("hub:") or (stream not in STREAMS and not folder):
+        return {}
+    try:
+        loaded = load_stream(stream, folder or None)
+    except (TaskError, OSError, ValueError):
+        return {}
+    found = {}
+    for task in loaded.tasks:
+        for example in (*task.train, *task.validation, *task.test):
+            found[example.uid] = " ".join(part for part in (example.context, example.question, "→", example.answers[0]) if part)
+    return found
+
+
+def real_texts(run: Any) -> Mapping[str, str]:
+    """{uid: text} of the real examples of a run's stream, where they are at hand. Never goes to the network, opens no path a run names."""
+    return _texts(str(run.config.get("stream", "")), os.environ.get("WORKBENCH_DATA", ""))
+
+
+def mean_ratings(run: Any) -> dict[str, float]:
+    """{sample_id: mean rating} over raters and scales; nothing where there are none."""
+    if not ratings.files(run.path):
+        return {}
+    answers = ratings.read_answers([run.path])[0]
+    if answers.empty:
+        return {}
+    values: Any = pd.to_numeric(answers["value"], errors="coerce")
+    return {str(key): float(value) for key, value in values.groupby(answers["sample_id"]).mean().dropna().items()}
+
+
+def data_energy(saved: SavedEnergy, probe: Codes | None, task: str) -> np.ndarray:
+    """U of the task's probe codes under its own energy [n]; none where either is missing."""
+    if probe is None or task not in saved.symbols or probe.z.shape[1] != saved.dim:
+        return np.empty(0)
+    return saved.energy(probe.of(task), task)
+
+
+def point_named(name: str, slice_: Slice | None, probe: Codes | None, walk: Chains | None) -> np.ndarray | None:
+    """The point z [d] that a link names: 'x, y' in the slice, 'code:UID', 'chain:K' (its end), 'start:K'; None for anything else."""
+    kind, _, rest = name.strip().partition(":")
+    if kind == "code" and probe is not None and rest in probe.uids:
+        return np.asarray(probe.z[probe.uids.index(rest)], np.float64)
+    if kind in ("chain", "start") and walk is not None and rest.isdecimal() and int(rest) < walk.count:
+        return np.asarray(walk.z[-1 if kind == "chain" else 0, int(rest)], np.float64)
+    parts = name.split(",")
+    if slice_ is None or len(parts) != 2:
+        return None
+    try:
+        xy = np.array([float(part) for part in parts])
+    except ValueError:
+        return None
+    return slice_.lift(xy) if np.isfinite(xy).all() else None
+
+
+def clicked_name(selection: Any) -> str:
+    """What was clicked, as point_named reads it: a code, a chain, or the coordinates of the grid's point."""
+    points = (selection or {}).get("selection", {}).get("points", [])
+    if not points:
+        return ""
+    data = points[0].get("customdata")
+    data = data[0] if isinstance(data, (list, tuple)) and data else data
+    if isinstance(data, str) and data.startswith(("code:", "chain:", "start:")):
+        return data
+    x, y = points[0].get("x"), points[0].get("y")
+    return f"{x:.3f}, {y:.3f}" if isinstance(x, (int, float)) and isinstance(y, (int, float)) else ""
+
+
+def nearest_texts(run: Any, z: np.ndarray, probe: Codes | None, iterations: Iterable[tuple[int, str]]) -> list[tuple[str, str, str, float]]:
+    """The nearest real code and the nearest replay text: rows (what, task, text or uid, distance)."""
+    rows = []
+    if probe is not None and len(probe.z):
+        distance = np.linalg.norm(probe.z - z, axis=1)
+        k = int(distance.argmin())
+        rows.append(("Nearest real code", str(probe.names[k]), real_texts(run).get(probe.uids[k], probe.uids[k]), float(distance[k])))
+    samples = run.table("samples")
+    best: tuple[str, str, str, float] | None = None
+    for iteration, task in iterations:
+        found = chains(run, iteration, task)
+        decoded = (
+            samples[(samples["iteration"] == iteration) & (samples["task"] == task) & samples["chain"].notna()] if len(samples) else samples
+        )
+        decoded = decoded[decoded["chain"] < found.count] if len(decoded) else decoded
+        if not len(decoded):
+            continue
+        ends = found.z[-1][decoded["chain"].to_numpy(int)]
+        distance = np.linalg.norm(ends - z, axis=1)
+        k = int(distance.argmin())
+        if best is None or distance[k] < best[3]:
+            best = (f"Nearest replay text (iteration {iteration:,})", task, str(decoded["text"].iloc[k]), float(distance[k]))
+    return [*rows, *([best] if best else [])]
+
+
+def has_language_model(run: Any) -> bool:
+    """Whether weights of the language model are in the run folder (the energy's are always kept)."""
+    return any(not name.startswith("energy_") for name in run.array_names("weights"))

@@ -1,0 +1,177 @@
+"""Compare: 2 to 20 runs; curves by group, final numbers, config differences, paired differences, texts in columns."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+
+from workbench.app import cards, frame
+from workbench.views import compare, paired
+from workbench.views.text import in_markdown
+
+MEAN = "mean of all tasks"
+
+
+def chosen_runs(here: frame.Cursor) -> list[Any]:
+    """The runs of `runs=` in the address, else the cursor's run and the newest others of its stream."""
+    names = [info.name for info in here.runs if info.info is not None]
+    asked = [name for name in st.query_params.get("runs", "").split(",") if name]
+    unknown = [name for name in asked if name not in names]
+    if unknown:
+        st.warning("This link names runs that are not here.", icon=":material/link_off:")
+        st.text(", ".join(name[:80] for name in unknown[:5]))
+    if "compare_runs" not in st.session_state:
+        stream = here.run.info.stream
+        near = [info.name for info in here.runs if info.info is not None and info.info.stream == stream and info.name != here.run.name]
+        st.session_state["compare_runs"] = [name for name in asked if name in names][: compare.MOST] or [here.run.name, *near[:11]]
+    chosen = st.multiselect("Runs (2 to 20)", names, key="compare_runs", max_selections=compare.MOST, on_change=remember)
+    return [run for name in chosen if (run := frame.open_run(name)) is not None]
+
+
+def remember() -> None:
+    st.query_params["runs"] = ",".join(st.session_state["compare_runs"])
+
+
+def curves_panel(groups: list[compare.Group], tasks: list[str], here: frame.Cursor) -> None:
+    first, second, third = st.columns([2, 2, 2], vertical_alignment="bottom")
+    with first:
+        task = st.selectbox("Score of", [MEAN, *tasks], key="score_of", bind="query-params")
+    with second:
+        measure = st.segmented_control("Measure", ["score", "loss"], key="measure", bind="query-params", default="score", required=True)
+    with third:
+        full = st.toggle("Full length", key="full", bind="query-params", help="Off: every curve is cut where the shortest run ends")
+    found = compare.curves(groups, "" if task == MEAN else task, measure, full)
+    title = ("mean " if task == MEAN else "") + measure
+    alt = f"{title} by iteration, one line a group with a band from the lowest to the highest seed"
+    frame.chart(compare.curves_figure(groups, found, title, here.dark), key="compare_curves", alt=alt, data=found.rows, name="curves")
+    st.caption(f"{found.sentence} Line: mean over the runs of a group. Band: lowest to highest run.".strip())
+
+
+def bars_panel(groups: list[compare.Group], here: frame.Cursor) -> None:
+    scores = [name for name in compare.METRICS if name != "seconds"]
+    alt = "Final numbers by group as bars, each run a dot"
+    data = pd.concat([compare.finals(groups, metric).assign(metric=metric) for metric in scores], ignore_index=True)
+    frame.chart(compare.bars_figure(groups, scores, here.dark), key="bars", alt=alt, data=data, name="final_numbers")
+    missing = data.loc[data["value"].isna(), "run"].unique()
+    if len(missing):
+        st.caption(f"Gaps: {len(missing)} run{'s have' if len(missing) > 1 else ' has'} not all final numbers.")
+
+
+def differences_panel(groups: list[compare.Group]) -> None:
+    left, right = st.columns([3, 1], vertical_alignment="bottom")
+    with left:
+        pattern = st.text_input("Filter of keys (regular expression)", key="keys", bind="query-params", placeholder="energy|replay")
+    with right:
+        only = st.toggle("Differences only", True, key="diff", bind="query-params")
+    table, sentence = compare.differences(groups, pattern or "", only)
+    if sentence:
+        st.text(sentence)
+    if table.empty:
+        st.info("No key differs." if only and not pattern else "No key fits.", icon=":material/check:")
+        return
+    frame.frame_table(table, key="differences", name="config_differences", alt="Config keys by group")
+
+
+def paired_panel(groups: list[compare.Group], tasks: list[str], here: frame.Cursor) -> None:
+    labels = {one.key: one.label for one in groups}
+    wanted = st.query_params.get("base")
+    left, right = st.columns(2)
+    with left:
+        keys = list(labels)
+        start = next((key for key in keys if wanted in (key, labels[key])), keys[0])
+        base = st.selectbox(
+            "Baseline",
+            keys,
+            index=keys.index(start),
+            format_func=labels.__getitem__,
+            key="base_group",
+            on_change=lambda: st.query_params.update({"base": st.session_state["base_group"]}),
+        )
+    with right:
+        names = {**{key: name for key, (name, _) in compare.METRICS.items()}, **{f"score:{task}": f"{task} score" for task in tasks}}
+        metric = st.selectbox("Number", list(names), format_func=names.__getitem__, key="number", bind="query-params")
+    table = paired.paired(groups, base, metric)
+    alt = "Difference of each pair from the baseline, with the mean and its interval"
+    frame.chart(paired.paired_figure(groups, base, metric, here.dark), key="paired", alt=alt, data=table, name="paired")
+    for row in table.to_dict("records"):
+        between = f" ({row['low']:+.2f} to {row['high']:+.2f})" if row["low"] == row["low"] else ""
+        amount = f"{row['difference']:+.2f}{between}: " if row["difference"] == row["difference"] else ""
+        st.text(f"{row['label']}: {amount}{row['verdict']}")
+    st.caption(
+        "Pairs share seed, stream and task order. Interval: 95 % bootstrap over pairs. "
+        f"Nothing is called better or worse under {paired.ENOUGH_PAIRS} pairs or where the interval holds 0."
+    )
+
+
+def texts_panel(groups: list[compare.Group], here: frame.Cursor, tasks: list[str]) -> None:
+    first, second, third = st.columns([2, 2, 3], vertical_alignment="bottom")
+    with first:
+        task = st.selectbox("Task", tasks, index=tasks.index(here.task) if here.task in tasks else 0, key="text_task")
+    with second:
+        hidden = st.toggle("Blind", key="blind", bind="query-params", help="Columns in a shuffled order, without names")
+    with third:
+        st.caption(f"Kept texts of the draw nearest to iteration {here.iteration:,} (the cursor's), first run of each group")
+    runs = [one.runs[0] for one in groups][:4]
+    labels = [one.label for one in groups][:4]
+    order = list(range(len(runs)))
+    if hidden:
+        random.Random(f"{task}{here.iteration}").shuffle(order)
+    found = compare.texts(runs, task, here.iteration)
+    for place, column in zip(order, st.columns(len(runs)), strict=True):
+        with column:
+            st.markdown(f"**{'Column ' + chr(65 + order.index(place)) if hidden else in_markdown(labels[place])}**")
+            rows = found[runs[place].name]
+            if rows.empty:
+                st.caption("No kept text of this task.")
+            for row in rows.to_dict("records"):
+                key = f"compare_{place}_{row['sample_id']}"
+                if hidden:
+                    row = {
+                        **row,
+                        "energy": None,
+                        "chain": None,
+                        "generation": None,
+                        "iteration": row["iteration"],
+                        "sample_id": "",
+                        "recognised": "",
+                    }
+                cards.sample_card(runs[place], row, tasks=here.tasks, strip=False, links=False, key=key, dark=here.dark)
+    if len(groups) > 4:
+        st.caption(f"The first four of {len(groups)} groups are shown.")
+
+
+def page() -> None:
+    here = frame.header(
+        "Compare",
+        about="Runs that differ by the seed alone are one line. A difference is called one only outside the noise.",
+        code=frame.snippet("compare", "curves(group([run]))"),
+    )
+    with frame.panel("Compare"):
+        left, right = st.columns([4, 2], vertical_alignment="bottom")
+        with left:
+            runs = chosen_runs(here)
+        with right:
+            by = st.selectbox("Group by", list(compare.BY), format_func=compare.BY.__getitem__, key="group", bind="query-params")
+        if len(runs) < 2:
+            st.info("Choose two runs or more.", icon=":material/compare_arrows:")
+            return
+        groups = compare.group(runs, by)
+        tasks = list(dict.fromkeys(task for run in runs for task in run.info.tasks))
+        names = ["Curves", "Final numbers", "Config", "Paired", "Texts"]
+        panels = (
+            lambda: curves_panel(groups, tasks, here),
+            lambda: bars_panel(groups, here),
+            lambda: differences_panel(groups),
+            lambda: paired_panel(groups, tasks, here),
+            lambda: texts_panel(groups, here, tasks),
+        )
+        for name, tab, draw in zip(names, st.tabs(names, key="tab", on_change="rerun", bind="query-params"), panels, strict=True):
+            if tab.open:
+                with tab, frame.panel(name):
+                    draw()
+
+
+page()

@@ -1,0 +1,246 @@
+"""Forgetting: the curves, the cause beside them, the stability gap measured, every number with its rows."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import streamlit as st
+
+from workbench.app import frame
+from workbench.app.store import CachedRun
+from workbench.views import forgetting, forgetting_numbers, matrix, timeline
+
+CURVES = "forgetting_curves"
+WINDOWS = {"All": 1.0, "Last half": 0.5, "Last 10 %": 0.1}
+
+
+def point_clicked(key: str) -> None:
+    """Move the cursor to the clicked point: customdata is [iteration, task]."""
+    points = (st.session_state.get(key) or {}).get("selection", {}).get("points", [])
+    where = points[0].get("customdata") if points else None
+    if isinstance(where, (list, tuple)) and len(where) >= 2:
+        frame.go(it=where[0], task=where[1])
+
+
+def controls() -> dict[str, Any]:
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="medium", key="forgetting_controls"):
+        metric = st.segmented_control(
+            "Show", ["score", "loss", "forgetting"], default="score", required=True, key="metric", bind="query-params"
+        )
+        lines = st.segmented_control("Lines", ["raw", "smoothed", "both"], default="raw", required=True, key="lines", bind="query-params")
+        span = st.segmented_control(
+            "Axis", ["iteration", "epoch", "time"], default="iteration", required=True, key="span", bind="query-params"
+        )
+        window = st.segmented_control("Window", list(WINDOWS), default="All", required=True, key="window", bind="query-params")
+        align = st.toggle("Align at task start", key="align", bind="query-params", help="Each panel starts where its own task began")
+        seeds = st.toggle(
+            "Band over seeds", value=True, key="band", bind="query-params", help="Lowest to highest over the runs that differ by seed alone"
+        )
+        smoothing = 0.0
+        if lines != "raw":
+            help_text = "Weight of the past, on all rows before the curve is thinned, without a bias at its start"
+            smoothing = st.slider("Smoothing", 0.0, 0.98, 0.6, 0.02, key="smooth", bind="query-params", width=200, help=help_text)
+    return {"metric": metric, "lines": lines, "span": span, "window": window, "align": align, "seeds": seeds, "smoothing": smoothing}
+
+
+def same_group(here: frame.Cursor) -> list[CachedRun]:
+    group = here.run.info.group_hash
+    return [
+        CachedRun(info.path)
+        for info in here.runs
+        if group and info.info is not None and info.info.group_hash == group and info.name != here.run.name
+    ]
+
+
+def curves_panel(here: frame.Cursor) -> None:
+    chosen = controls()
+    seeds = same_group(here) if chosen.pop("seeds") else []
+    last = timeline.last_iteration(here.run)
+    share = WINDOWS[chosen.pop("window")]
+    window = (last * (1 - share), last) if share < 1 else None
+    figure = forgetting.figure(here.run, seeds=seeds, window=window, iteration=here.iteration, task=here.task, dark=here.dark, **chosen)
+    alt = f"{forgetting.LABELS[chosen['metric']]} of each task at every evaluated iteration, one panel a task: {', '.join(here.tasks)}"
+    frame.chart(
+        figure,
+        key=CURVES,
+        alt=alt,
+        data=lambda: forgetting.curves(here.run),
+        name=f"{here.run.name}-forgetting",
+        on_select=lambda: point_clicked(CURVES),
+        selection_mode="points",
+    )
+    rows = len(here.run.table("eval"))
+    words = (
+        "The shaded area is the drop from the best so far (dotted)."
+        if chosen["metric"] == "score" and chosen["lines"] != "smoothed"
+        else ""
+    )
+    band = f" The band goes from the lowest to the highest of {len(seeds) + 1} seeds." if seeds else ""
+    st.caption(
+        f"{rows:,} evaluations, all loaded; scores are on a fixed subset. {words}{band} Click a point to read the replay of that moment."
+    )
+
+
+def replay_panel(here: frame.Cursor) -> None:
+    """The replay texts of the cursor's moment and task: curve and cause side by side."""
+    st.subheader(f"Replay at iteration {here.iteration:,}", anchor=False)
+    samples = here.run.table("samples")
+    if samples.empty:
+        config = here.run.config
+        method = here.run.info.label
+        reason = (
+            "replay.gamma is 0"
+            if not (config.get("replay") or {}).get("gamma", 1)
+            else f"the method {method or 'of this run'} saved no replay samples"
+        )
+        st.info(f"Nothing was replayed in this run: {reason}.", icon=":material/block:")
+        return
+    moments = sorted(int(value) for value in samples["iteration"].unique())
+    moment = max((value for value in moments if value <= here.iteration), default=None)
+    if moment is None:
+        st.info(f"No replay yet at this iteration; the first is at {moments[0]:,}.", icon=":material/hourglass_empty:")
+        st.button(f"Go to iteration {moments[0]:,}", on_click=frame.go, kwargs={"it": moments[0]}, key="first_replay")
+        return
+    drawn = samples[samples["iteration"] == moment]
+    chosen = drawn[drawn["task"] == here.task]
+    kept = int(chosen["kept"].fillna(False).astype(bool).sum())
+    st.text(
+        f"What was replayed of {here.task} from iteration {moment:,} on, while {drawn['trained_task'].iloc[0]} was learnt: "
+        f"{kept} kept of {len(chosen)} decoded."
+    )
+    if chosen.empty:
+        others = ", ".join(sorted(drawn["task"].astype(str).unique()))
+        st.info(f"Nothing of this task was replayed at that moment; replayed were: {others}.", icon=":material/block:")
+        return
+    shown = chosen.sort_values("kept", ascending=False, kind="stable").head(6)
+    for start in range(0, len(shown), 2):
+        for column, (_, sample) in zip(st.columns(2), shown.iloc[start : start + 2].iterrows(), strict=False):
+            with column, st.container(border=True):
+                sample_card(sample)
+    with st.container(horizontal=True, gap="medium"):
+        frame.link("replay", f"All {len(chosen)} on the Replay page", icon=":material/history:")
+        frame.link("energy", "The energy at this moment", icon=":material/terrain:")
+
+
+def sample_card(sample: Any) -> None:
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        st.badge("kept" if sample["kept"] else "refused", color="green" if sample["kept"] else "orange")
+        words = [f"energy {sample['energy']:.2f}"] if sample["energy"] == sample["energy"] else []
+        words += [f"recognised as {sample['recognised']}"] if sample["recognised"] and sample["recognised"] != sample["task"] else []
+        words += [str(sample["verdict"])] if not sample["kept"] else []
+        st.text(", ".join(words), width="stretch")
+        chain = sample["chain"]
+        if chain == chain and chain is not None and int(chain) >= 0:
+            frame.link("chains", f"Chain {int(chain)}", icon=":material/timeline:", params={"chain": str(int(chain))})
+    frame.text_block(f"{sample['context'] or ''}\n{sample['question'] or ''}\n→ {sample['answer'] or ''}", limit=700)
+
+
+def numbers_panel(here: frame.Cursor) -> None:
+    st.subheader("In numbers", anchor=False)
+    values = forgetting_numbers.overall(here.run)
+    with st.container(horizontal=True, gap="small", key="forgetting_numbers"):
+        for name, value in values.items():
+            formula = forgetting_numbers.FORMULAS[name.rstrip("0123456789")]
+            with st.container(border=True, width=150):
+                st.metric(name, f"{value:.1f}" if value is not None else "–", help=formula[0])
+                with st.popover(
+                    "How", type="tertiary", help=f"Formula of {name} and the rows it was made from", on_change="rerun", key=f"how_{name}"
+                ) as how:
+                    if how.open:
+                        explain(here, name, formula)
+    if len(here.tasks) > 1:
+        st.caption(
+            "In points (0 to 100). A dash: not defined for this run so far. ACC, Forgetting, BWT and FWT use generated answers at "
+            "task ends; the others the score by iteration."
+        )
+
+
+def task_table(here: frame.Cursor) -> None:
+    st.subheader("Task by task", anchor=False)
+    frame.frame_table(
+        forgetting_numbers.per_task(here.run),
+        key="per_task",
+        name=f"{here.run.name}-per-task",
+        alt="Metrics of each task",
+        placeholder="–",
+        column_config={
+            name: st.column_config.NumberColumn(format="%.1f")
+            for name in forgetting_numbers.PER_TASK
+            if name not in ("task", "at iteration")
+        },
+    )
+
+
+def explain(here: frame.Cursor, name: str, formula: tuple[str, str]) -> None:
+    st.markdown(f"**{name}**: {formula[0]}.")
+    st.latex(formula[1])
+    st.caption("Made from exactly these rows:")
+    st.dataframe(forgetting_numbers.rows_used(here.run, name), hide_index=True, width=560)
+
+
+def gaps_panel(here: frame.Cursor) -> None:
+    st.subheader("Stability gap, switch by switch", anchor=False)
+    st.caption(
+        "The drop of an old task right after a new one begins, and whether it came back (De Lange et al., 2023). "
+        "Counted in iterations; area in points × iterations."
+    )
+    table = forgetting_numbers.stability_gaps(here.run)
+    if table.empty:
+        st.info("A stability gap needs a second task.", icon=":material/hourglass_empty:")
+        return
+    decimals = {name: st.column_config.NumberColumn(format="%.1f") for name in ("before", "minimum", "depth")} | {
+        "area": st.column_config.NumberColumn(format="%.0f")
+    }
+    frame.frame_table(
+        table,
+        key="gaps",
+        name=f"{here.run.name}-stability-gaps",
+        alt="Stability gap of each old task at each switch",
+        column_config=decimals,
+    )
+    worst = table.loc[table["depth"].idxmax()]
+    st.button(
+        f"Go to the deepest: {worst['old task']} at iteration {worst['switch'] + worst['to minimum']:,}",
+        key="deepest",
+        icon=":material/south_east:",
+        on_click=frame.go,
+        kwargs={"it": int(worst["switch"] + worst["to minimum"]), "task": worst["old task"]},
+    )
+
+
+def matrix_panel(here: frame.Cursor) -> None:
+    st.subheader("Score matrix", anchor=False)
+    figure = matrix.figure(here.run, dark=here.dark)
+    frame.chart(
+        figure,
+        key="forgetting_matrix",
+        alt="Score on each task after each task was learnt",
+        data=lambda: matrix.frame(here.run),
+        on_select=lambda: point_clicked("forgetting_matrix"),
+    )
+    st.caption("Framed: right after learning. Above it: before the task was learnt. Click a cell to go there.")
+
+
+here = frame.header(
+    "Forgetting",
+    code=frame.snippet("forgetting"),
+    about="How the score on every task moves while others are learnt, and what was replayed at that moment.",
+)
+with frame.panel("The curves"):
+    if here.run.table("eval").empty:
+        frame.not_recorded("evaluations", "evaluation.every", hint="A run that has just begun shows its curves after the first evaluation.")
+        st.stop()
+    if len(timeline.task_ends(here.run.table("eval"))) < 2:
+        st.info("Forgetting needs a second task; the learning curve is shown.", icon=":material/hourglass_empty:")
+    curves_panel(here)
+with frame.panel("The replay of this moment"):
+    replay_panel(here)
+left, right = st.columns([3, 2], gap="large")
+with left, frame.panel("The numbers"):
+    numbers_panel(here)
+with right, frame.panel("The matrix"):
+    matrix_panel(here)
+with frame.panel("The table of tasks"):
+    task_table(here)
+with frame.panel("The stability gap"):
+    gaps_panel(here)

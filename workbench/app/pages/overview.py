@@ -1,0 +1,195 @@
+"""Overview: one run in four numbers, its timeline, the matrix; configuration, events, environment and health in tabs."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import streamlit as st
+
+from workbench.app import frame
+from workbench.runs import metrics
+from workbench.views import curves, health, matrix, timeline
+
+
+def cell_clicked() -> None:
+    points = (st.session_state.get("matrix") or {}).get("selection", {}).get("points", [])
+    where = points[0].get("customdata") if points else None
+    if isinstance(where, (list, tuple)) and len(where) >= 2:
+        frame.go(it=where[0], task=where[1])
+
+
+def number(value: float | None, decimals: int = 1) -> str:
+    return f"{value:.{decimals}f}" if value is not None and np.isfinite(value) else "–"
+
+
+def change(now: float | None, before: float | None, decimals: int = 1) -> str | None:
+    if now is None or before is None or not np.isfinite(now - before):
+        return None
+    return f"{now - before:+.{decimals}f} since the task before"
+
+
+def four_numbers(here: frame.Cursor) -> None:
+    """Average score, average forgetting, worst task, energy gap; each against the state after the task before."""
+    tasks, cells = matrix.scores(here.run)
+    k = metrics.done(cells)
+    if k == 0:
+        st.info("No task has been finished yet: the numbers come with the first one.", icon=":material/hourglass_empty:")
+        return
+    now, before = cells[:k], cells[: k - 1, : k - 1]
+    last = cells[k - 1, :k]
+    worst = int(np.nanargmin(last))
+    old = float(cells[k - 2, worst]) if k > 1 and worst < k - 1 else None
+    gaps = health.diagnostic(here.run, "energy_gap").groupby("iteration", sort=True)["value"].mean()
+    gap = float(gaps.iloc[-1]) if len(gaps) else None
+    one, two, three, four = st.columns(4)
+    one.metric(
+        "Average score",
+        number(metrics.average_score(now)),
+        change(metrics.average_score(now), metrics.average_score(before)),
+        border=True,
+        help="ACC: mean score over the tasks learnt",
+    )
+    two.metric(
+        "Average forgetting",
+        number(metrics.forgetting(now)),
+        change(metrics.forgetting(now), metrics.forgetting(before)),
+        delta_color="inverse",
+        border=True,
+        help="Mean drop from the best score after learning to the last one",
+    )
+    three.metric(
+        f"Worst task: {tasks[worst]}",
+        number(float(last[worst])),
+        change(float(last[worst]), old),
+        border=True,
+        help="The task with the lowest score now",
+    )
+    four.metric(
+        "Energy gap",
+        number(gap, 2),
+        change(gap, float(gaps.iloc[-2]) if len(gaps) > 1 else None, 2),
+        delta_color="off",
+        border=True,
+        help="Energy of replay minus energy of real codes: near 0 is good",
+    )
+
+
+def timeline_panel(here: frame.Cursor) -> None:
+    figure = curves.mean_figure(here.run, here.iteration, here.dark)
+    frame.chart(
+        figure,
+        key="mean_score",
+        alt="Mean score of the tasks begun so far by iteration, over the bands in which each task was learnt",
+        data=lambda: curves.mean_score(here.run),
+        name=f"{here.run.name}-mean-score",
+    )
+
+
+def matrix_panel(here: frame.Cursor) -> None:
+    frame.chart(
+        matrix.figure(here.run, dark=here.dark),
+        key="matrix",
+        alt="Score on each task after each task was learnt",
+        data=lambda: matrix.frame(here.run),
+        on_select=cell_clicked,
+    )
+    st.caption("Framed: right after learning. Above it: before the task was learnt. Click a cell to go there.")
+
+
+def loss_panel(here: frame.Cursor) -> None:
+    logged = here.run.table("metrics")
+    terms = [
+        name
+        for name in ("loss", "loss_qa", "loss_gen", "loss_kl", "loss_energy", "loss_answer", "grad_norm")
+        if name in logged and logged[name].notna().any()
+    ]
+    if not terms:
+        frame.not_recorded("steps")
+        return
+    term = st.segmented_control("Logged", terms, default=terms[0], required=True, key="term", label_visibility="collapsed")
+    frame.chart(
+        curves.loss_figure(here.run, term, dark=here.dark),
+        key=f"loss_{term}",
+        alt=f"{term} by iteration, raw and smoothed",
+        data=lambda: here.run.table("metrics")[["iteration", "task", term]],
+    )
+
+
+def config_tab(here: frame.Cursor) -> None:
+    table = health.config_frame(here.run)
+    only = st.toggle("Only what differs from the defaults", value=bool(table["differs"].any()), key="diff_only")
+    shown = table[table["differs"]] if only else table
+    frame.frame_table(shown[["key", "value", "default", "meaning"]], key="config", name=f"{here.run.name}-config", alt="Configuration")
+
+
+def events_tab(here: frame.Cursor) -> None:
+    table = health.events_frame(here.run)
+    st.caption(f"{len(table):,} events")
+    frame.frame_table(table.iloc[::-1], key="events", name=f"{here.run.name}-events", alt="Events, newest first")
+
+
+def health_tab(here: frame.Cursor) -> None:
+    for sentence in health.warnings_of(here.run):
+        st.text(f"⚠ {sentence}")
+    table = health.files_frame(here.run)
+    faults = int((~table["ok"]).sum())
+    if faults:
+        st.error(f"{faults} of {len(table)} files have a fault.", icon=":material/broken_image:")
+    else:
+        st.success(f"All {len(table)} files are whole.", icon=":material/check_circle:")
+    frame.frame_table(
+        table.sort_values("ok", kind="stable"), key="files", name=f"{here.run.name}-check", alt="Verdict on every file", placeholder="–"
+    )
+    st.caption("The same as `workbench check RUN`.")
+    frame.chart(
+        health.timings_figure(here.run, here.dark),
+        key="timings",
+        alt="Seconds of each phase by task",
+        data=lambda: here.run.table("timings"),
+    )
+
+
+def environment_tab(here: frame.Cursor) -> None:
+    table: pd.DataFrame = health.environment_frame(here.run)
+    frame.frame_table(table, key="environment", name=f"{here.run.name}-environment", alt="What made the run")
+
+
+TABS = {
+    "Scores": None,
+    "Losses": loss_panel,
+    "Config": config_tab,
+    "Events": events_tab,
+    "Health": health_tab,
+    "Environment": environment_tab,
+}
+
+here = frame.header("Overview", code=frame.snippet("matrix"))
+with frame.panel("The four numbers"):
+    four_numbers(here)
+tabs = st.tabs(list(TABS), key="show", on_change="rerun", bind="query-params")
+for tab, (name, draw) in zip(tabs, TABS.items(), strict=True):
+    if not tab.open:
+        continue
+    with tab:
+        if draw is not None:
+            with frame.panel(name):
+                draw(here)
+            continue
+        left, right = st.columns([3, 2], gap="large")
+        with left, frame.panel("The mean score"):
+            st.subheader("Mean score of the tasks begun so far", anchor=False)
+            timeline_panel(here)
+            ends = timeline.task_ends(here.run.table("eval"), here.tasks)
+            with st.container(horizontal=True, gap="small"):
+                for task, end in ends.items():
+                    st.button(
+                        f"{task} ends at {end:,}",
+                        key=f"end_{task}",
+                        on_click=frame.go,
+                        kwargs={"it": end, "task": task},
+                        type="tertiary",
+                        icon=":material/flag:",
+                    )
+        with right, frame.panel("The matrix"):
+            st.subheader("Score matrix", anchor=False)
+            matrix_panel(here)

@@ -1,0 +1,1 @@
+"""The language model: loading, tokens, sequences, latent conditioning, generation, pretraining of the bundled one."""

@@ -1,0 +1,151 @@
+"""Commands that look at runs and data and compute nothing: list, show, check, table, tasks, report."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from workbench.cli.options import RUNS, AsJson, DataFolder, RunsFolder, existing_data, find, print_json, print_rows
+
+
+def register(app: typer.Typer) -> None:
+    app.command("list")(list_runs)
+    app.command()(show)
+    app.command()(check)
+    app.command()(table)
+    app.command()(tasks)
+    app.command()(report)
+
+
+def list_runs(runs: RunsFolder = RUNS, as_json: AsJson = False) -> None:
+    """The runs of a folder, newest first, with their state and score."""
+    from workbench.runs import reader
+
+    rows = []
+    for found in reader.list_runs(runs):
+        run, summary = found.info, found.summary
+        row = {"run": found.name, "status": found.status}
+        if run is not None:
+            row |= {
+                "stream": run.stream,
+                "method": run.label,
+                "seed": run.seed,
+                "gamma": run.gamma,
+                "tasks": f"{summary.tasks_done or 0} of {len(run.tasks)}",
+            }
+            row |= {"average_score": summary.average_score, "forgetting": summary.forgetting, "seconds": summary.seconds}
+        if found.error:
+            row["error"] = found.error
+        rows.append(row)
+    if as_json:
+        print_json(rows)
+    elif rows:
+        print_rows(rows)
+    else:
+        print(f"no runs in {runs}; make one with: workbench train --out {runs}")
+
+
+def show(
+    run: Annotated[str | None, typer.Argument(help="Folder or name of the run.")] = None,
+    defaults: Annotated[bool, typer.Option("--defaults", help="Print every setting with its default and what it does, as YAML.")] = False,
+    runs: RunsFolder = RUNS,
+    as_json: AsJson = False,
+) -> None:
+    """What a run was, how it scored and what happened in it; or every setting with its default."""
+    if defaults:
+        from workbench.config import RunConfig, to_yaml
+
+        print(to_yaml(RunConfig()), end="")
+        return
+    if run is None:
+        raise typer.BadParameter("no run given; accepted: a run's folder or name, or --defaults")
+    from workbench.runs.reader import Run
+
+    found = Run(find(run, runs))
+    whole = {
+        "info": found.info.model_dump(by_alias=True),
+        "status": found.status,
+        "summary": found.summary.model_dump(),
+        "config": found.config,
+        "events": found.events(),
+    }
+    if as_json:
+        print_json(whole)
+        return
+    for part in ("info", "summary"):
+        print_rows([{"": key, part: value} for key, value in whole[part].items() if value not in (None, [], {}, "") and key != "curve"])
+        print()
+    print_rows([{"time": event.get("time"), "event": event.get("kind"), "": _rest(event)} for event in whole["events"]])
+
+
+def _rest(event: dict[str, object]) -> str:
+    return "  ".join(f"{key}={value}" for key, value in event.items() if key not in ("time", "kind"))[:300]
+
+
+def check(run: Annotated[str, typer.Argument(help="Folder or name of the run.")], runs: RunsFolder = RUNS, as_json: AsJson = False) -> None:
+    """Whether every file of a run is whole: tables, weights, configuration. A line a file; exit code 1 where one is not."""
+    from workbench.runs.check import check_run
+
+    verdicts = check_run(find(run, runs))
+    rows = [
+        {"file": verdict.file, "rows": verdict.rows, "schema": verdict.schema, "ok": verdict.ok, "verdict": verdict.verdict}
+        for verdict in verdicts
+    ]
+    if as_json:
+        print_json(rows)
+    else:
+        print_rows([row for row in rows if not row["ok"]] or rows)
+    if not all(verdict.ok for verdict in verdicts):
+        raise typer.Exit(1)
+
+
+def table(
+    names: Annotated[
+        list[str] | None, typer.Argument(metavar="RUNS...", help="Runs, or files of kept rows (data/results/*.json).", show_default="all")
+    ] = None,
+    runs: RunsFolder = RUNS,
+    by_group: Annotated[bool, typer.Option("--group", help="One row a method: mean and standard deviation over seeds.")] = False,
+    as_markdown: Annotated[bool, typer.Option("--markdown", help="The grouped table as Markdown, for a README.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """One row a run: scores, transfer, forgetting, seconds. `workbench table --json RUNS > data/results/NAME.json` keeps them."""
+    from workbench.runs import reader, results
+
+    paths = [found.path for found in reader.list_runs(runs) if found.info is not None] if not names else []
+    rows = [results.run_row(path) for path in paths]
+    for name in names or []:
+        rows += results.read_results(Path(name)) if name.endswith(".json") else [results.run_row(find(name, runs))]
+    if as_markdown:
+        print(results.markdown(rows))
+    elif as_json:
+        print_json(results.grouped(rows) if by_group else rows)
+    elif not rows:
+        print(f"no runs in {runs}; make one with: workbench train --out {runs}")
+    else:
+        print_rows(
+            results.grouped(rows)
+            if by_group
+            else [{key: value for key, value in row.items() if key not in ("group", "status")} for row in rows]
+        )
+
+
+def tasks(data: DataFolder = None, as_json: AsJson = False) -> None:
+    """The tasks that can be learnt here: the bundled streams, and the published files found under --data."""
+    from workbench.tasks import available_tasks
+
+    rows = available_tasks(existing_data(data))
+    print_json(rows) if as_json else print_rows(rows)
+
+
+def report(
+    names: Annotated[list[str], typer.Argument(metavar="RUNS...", help="Runs to report on.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="The HTML file to write.")] = Path("report.html"),
+    runs: RunsFolder = RUNS,
+) -> None:
+    """One self-contained HTML file with the figures and tables of some runs; it opens without this program and without a network."""
+    from workbench.cli.report import write_report
+
+    write_report([find(name, runs) for name in names], out)
+    print(f"wrote {out} ({out.stat().st_size / 1e6:.1f} MB)")

@@ -1,0 +1,155 @@
+"""Commands that compute: train, resume, sample, pretrain."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from workbench.cli.options import RUNS, AsJson, DataFolder, RunsFolder, existing_data, find, print_json, print_rows
+from workbench.config import CONTROLS, ConfigError, assign, build, from_yaml, method_names
+
+METHODS = ", ".join([*method_names(), *CONTROLS])
+
+
+def register(app: typer.Typer) -> None:
+    app.command()(train)
+    app.command()(resume)
+    app.command()(sample)
+    app.command()(pretrain)
+
+
+def train(
+    config: Annotated[Path | None, typer.Argument(help="YAML file of settings; flags stand over it.", show_default="the defaults")] = None,
+    stream: Annotated[
+        str | None, typer.Option(help="bundled, bundled20, published task names joined by commas (sst,qasrl,woz), or hub:NAMES.")
+    ] = None,
+    method: Annotated[str | None, typer.Option(help=f"One of {METHODS}.")] = None,
+    backbone: Annotated[str | None, typer.Option(help="bundled, a local folder, or a causal model id of the hub.")] = None,
+    data: DataFolder = None,
+    seed: Annotated[int | None, typer.Option(help="The seed all randomness is made from.")] = None,
+    order: Annotated[str | None, typer.Option(help="Task order: names or 1-based numbers joined by commas.")] = None,
+    gamma: Annotated[float | None, typer.Option(help="Replay ratio, as LAMOL counts it.")] = None,
+    out: Annotated[Path, typer.Option("--out", "--runs", envvar="WORKBENCH_RUNS", help="Folder the run's folder is made in.")] = RUNS,
+    device: Annotated[str | None, typer.Option(help="auto, cpu, cuda or cuda:N.")] = None,
+    name: Annotated[str | None, typer.Option(help="Short name at the end of the run's folder name.")] = None,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", help="Any setting, as section.key=value; may be repeated.", metavar="KEY=VALUE")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Train a method on a stream of tasks, one after the other, into a run folder.
+
+    Examples:
+
+      workbench train                                   LSEBMCL on the bundled stream
+
+      workbench train --method lamol --seed 1
+
+      workbench train --stream sst,qasrl,woz --data DIR --method lsebmcl
+
+      workbench train --set training.max_steps=20       a quick try
+
+    All settings with their defaults: `workbench show --defaults`.
+    """
+    values: dict[str, Any] = from_yaml(config) if config is not None else {}
+    flags = {"stream": stream, "method": method, "data": existing_data(data), "seed": seed, "order": order, "device": device, "name": name}
+    values |= {key: value for key, value in flags.items() if value is not None}
+    for section, key, value in (("backbone", "name", backbone), ("replay", "gamma", gamma)):
+        if value is not None:
+            held = values.setdefault(section, {})
+            if not isinstance(held, dict):
+                raise ConfigError(f"{section}: found {held!r}; accepted: a mapping")
+            held[key] = value
+    for assignment in settings or []:
+        assign(values, assignment)
+    checked = build(values)
+    from workbench.training.run import start
+
+    with _progress(as_json) as progress:
+        path = start(checked, out, progress)
+    _done(path, as_json)
+
+
+def resume(
+    run: Annotated[str, typer.Argument(help="Folder or name of the run.")],
+    runs: RunsFolder = RUNS,
+    device: Annotated[str | None, typer.Option(help="Go on on another device than the run began on (no longer bit for bit).")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Go on with a run that was stopped or killed, from its newest checkpoint, bit for bit as if it never was."""
+    path = find(run, runs)
+    from workbench.training.run import resume as carry_on
+
+    with _progress(as_json) as progress:
+        path = carry_on(path, progress, device)
+    _done(path, as_json)
+
+
+def sample(
+    run: Annotated[str, typer.Argument(help="Folder or name of the run.")],
+    task: Annotated[str | None, typer.Option(help="Task to ask for.", show_default="every task learnt")] = None,
+    n: Annotated[int, typer.Option("-n", min=1, max=10_000, help="Samples a task.")] = 10,
+    seed: Annotated[int, typer.Option(help="Seed of chains and decoding.")] = 0,
+    z: Annotated[Path | None, typer.Option(help="Decode these latents instead: a safetensors file with z [n, d].")] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+    runs: RunsFolder = RUNS,
+    as_json: AsJson = False,
+) -> None:
+    """Draw replay from a finished run's models: text, verdict, energy. Nothing in the run is changed."""
+    path = find(run, runs)
+    from workbench.training.draw import decode_latents, draw_samples
+
+    rows = decode_latents(path, z, task, seed, device) if z is not None else draw_samples(path, task, n, seed, device)
+    if as_json:
+        print_json(rows)
+    else:
+        print_rows(rows)
+
+
+def pretrain(
+    data: DataFolder = None,
+    out: Annotated[Path, typer.Option(help="Folder the model is written to.")] = Path("backbone"),
+    minutes: Annotated[
+        float | None, typer.Option(min=0.1, help="Stop after this many minutes.", show_default="until all steps are done")
+    ] = None,
+    steps: Annotated[int | None, typer.Option(min=1, help="Optimiser steps.", show_default="those of the bundled model")] = None,
+    seed: Annotated[int, typer.Option(help="The seed all randomness is made from.")] = 0,
+) -> None:
+    """Pretrain a small language model and its latent path on public-domain and generated text, as the bundled one was.
+
+    Then train with it: `workbench train --backbone FOLDER`.
+    """
+    from workbench.backbone.pretrain import pretrain as run_pretraining
+    from workbench.energy.encoder import Encoder, draw, kl
+
+    raise NotImplementedError((run_pretraining, Encoder, draw, kl, data, out, minutes, steps, seed))
+
+
+@contextmanager
+def _progress(quiet: bool) -> Iterator[Callable[[int, int, str], None] | None]:
+    if quiet:
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+    columns = (BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn(), TextColumn("{task.description}"))
+    with Progress(*columns, console=Console(stderr=True)) as bar:
+        line = bar.add_task("starting", total=None)
+        yield lambda done, total, what: bar.update(line, completed=done, total=total, description=what)
+
+
+def _done(path: Path, as_json: bool) -> None:
+    from workbench.runs.results import run_row
+
+    row = run_row(path)
+    if as_json:
+        print_json({**row, "path": str(path)})
+        return
+    scores = row.pop("scores")
+    print_rows([row], title=f"\n{path}")
+    print_rows([{"task": task, "score": score} for task, score in scores.items()])

@@ -1,0 +1,318 @@
+"""RunConfig: the one source of the YAML file, the command-line flags, the saved run and the help texts.
+
+Every choice that the LSEBMCL paper leaves open is a named field with a documented default. Unknown keys are refused
+with the nearest known name. This module needs pydantic and PyYAML only: the half that shows reads it without torch.
+"""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import json
+import typing
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+
+class ConfigError(ValueError):
+    """A configuration that cannot be used: one sentence naming the field, what was found and what is accepted."""
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+
+
+class TasksConfig(Section):
+    """Which examples of a task are used."""
+
+    train_limit: int | None = Field(None, ge=1, description="at most this many training examples a task, drawn once by seed; null: all")
+    test_limit: int | None = Field(None, ge=1, description="at most this many test examples a task, drawn once by seed; null: all")
+
+
+class BackboneConfig(Section):
+    """The language model p_beta / p_Theta and how it is trained and conditioned."""
+
+    name: str = Field(
+        "bundled", description="'bundled', a local folder, or a causal model id of the hub (the paper's is mistralai/Mistral-7B-v0.1)"
+    )
+    tuning: Literal["full", "lora"] = Field("full", description="full fine-tuning, or LoRA adapters through peft")
+    lora_rank: int = Field(64, ge=1, description="rank of the LoRA adapters (rank-stabilised, on every linear layer)")
+    conditioning: Literal["memory", "prefix"] = Field(
+        "memory", description="how z enters: one key/value slot a layer plus a bias on every embedding, or soft prefix tokens"
+    )
+    prefix_length: int = Field(4, ge=1, description="soft prefix tokens, for conditioning: prefix")
+    dtype: Literal["float32", "bfloat16"] = Field("float32", description="number format of the language model")
+    max_length: int = Field(96, ge=16, description="tokens a sequence at most; the context loses its tail to fit")
+
+
+class EnergyConfig(Section):
+    """The latent z, its encoder q_phi, the latent energy F_alpha and its chains, the answer energy E_Theta."""
+
+    dim: int = Field(32, ge=1, le=1024, description="dimensions of z")
+    sigma: float = Field(1.0, gt=0, description="standard deviation of the reference N(0, sigma^2 I) of Eq. 8")
+    reference: Literal["per_task", "isotropic"] = Field(
+        "per_task", description="F corrects a Gaussian fitted per task (whitened coordinates), or one isotropic Gaussian (Eq. 8)"
+    )
+    schedule: Literal["post_task", "joint"] = Field(
+        "post_task", description="fit F after each task on standing codes, or a step beside every language-model step"
+    )
+    hidden: int = Field(200, ge=1, description="width of the two hidden layers of F")
+    kernel: Literal["ula", "mala"] = Field("ula", description="Langevin kernel")
+    steps: int = Field(20, ge=0, description="K, Langevin steps of one short-run chain")
+    delta: float = Field(0.4, gt=0, description="step size as Pang et al.: z' = z - delta^2/2 grad U + delta eps")
+    init: Literal["reference", "encoder"] = Field(
+        "reference", description="chains start from the reference, or from stored codes of the last task end"
+    )
+    fit_steps: int = Field(400, ge=0, description="optimiser steps of one post-task fit")
+    fit_batch: int = Field(128, ge=2, description="positives and negatives of one fit step, balanced over tasks")
+    lr: float = Field(1e-3, gt=0, description="Adam learning rate of F")
+    weight_decay: float = Field(1e-3, ge=0, description="weight decay of F")
+    clip: float = Field(1.0, gt=0, description="gradient norm limit of F")
+    regulariser: float = Field(0.01, ge=0, description="c of c * mean(F+^2 + F-^2)")
+    symbol_weight: float = Field(0.1, ge=0, description="w_y, weight of the symbol (task) cross-entropy")
+    information_weight: float = Field(0.0, ge=0, description="lambda_I, weight of I(symbol; z)")
+    kl_weight: float = Field(
+        0.3, ge=0, description="largest weight of KL(q(z|x) || N(0, sigma^2 I)), NLL summed over tokens and KL over dimensions"
+    )
+    kl_zero: float = Field(0.25, ge=0, le=1, description="share of each KL cycle at weight zero (a plain autoencoder)")
+    kl_ramp: float = Field(0.25, ge=0, le=1, description="share of each KL cycle in which the weight rises")
+    kl_cycles: int = Field(1, ge=1, description="KL cycles a task")
+    free_bits: float = Field(0.25, ge=0, description="nats a dimension below which KL is not counted")
+    word_dropout: float = Field(
+        0.3, ge=0, lt=1, description="share of decoder input tokens hidden in the generation pass, never special ones"
+    )
+    code_samples: int = Field(
+        200, ge=0, description="pseudo-samples a past task, decoded and encoded again, that F and the reference are fitted on"
+    )
+    posterior_steps: int = Field(
+        0, ge=0, le=50, description="Langevin refinement steps on p(z|x) after q_phi, when codes are taken for the fit"
+    )
+    posterior_delta: float = Field(0.1, gt=0, description="step size of those refinement steps")
+    o1: Literal["softmax", "straight_through", "gumbel"] = Field(
+        "softmax", description="operator on logits that are fed back as context (Eq. 4)"
+    )
+    o2: Literal["softmax", "straight_through", "gumbel"] = Field("softmax", description="operator on logits that are scored (Eq. 4)")
+    eta: float = Field(0.0, ge=0, description="weight of E_Theta(x, A_Psi(x)), Theta frozen; 0 leaves the answer inference network out")
+
+    @model_validator(mode="after")
+    def _stable(self) -> EnergyConfig:
+        if self.delta**2 / 2 >= 2 * self.sigma**2:
+            raise ValueError(
+                f"energy.delta: {self.delta} diverges on the reference; accepted: delta^2/2 < 2 sigma^2, here delta < {2 * self.sigma:g}"
+            )
+        if self.schedule == "joint" and self.reference == "per_task":
+            raise ValueError(
+                "energy.schedule: joint needs energy.reference: isotropic (while codes move there is no Gaussian per task to correct)"
+            )
+        return self
+
+
+class ReplayConfig(Section):
+    """What is replayed while a new task is learnt."""
+
+    gamma: float = Field(
+        0.2,
+        ge=0,
+        le=10,
+        description="replay ratio as LAMOL counts it: ceil(gamma * |D_t|) samples before task t, less the remainder modulo t-1, split equally",
+    )
+    source: Literal["energy", "normal", "gaussian", "stored"] = Field(
+        "energy", description="where latents of lsebmcl come from: chains on the energy, or a control on the same decoder"
+    )
+    answers: Literal["generated", "relabelled", "agreed"] = Field(
+        "agreed", description="answer as decoded; by the model's own question-answering pass; or kept only where both agree"
+    )
+    tokens: Literal["gen", "task"] = Field("gen", description="one shared generation token (GEN) or one a task (TASK)")
+    top_k: int = Field(20, ge=1, description="top-k of replay decoding")
+    temperature: float = Field(1.0, gt=0, description="temperature of replay decoding")
+    budget: float = Field(4.0, ge=1, description="samples decoded at most, as a multiple of those asked for")
+
+
+class TrainingConfig(Section):
+    """The loop."""
+
+    epochs: int = Field(3, ge=1, description="epochs a task")
+    batch_size: int = Field(32, ge=1, description="sequences a step")
+    lr: float = Field(1e-3, gt=0, description="AdamW learning rate of the language model, linear decay a task")
+    latent_lr: float = Field(2e-3, gt=0, description="learning rate of encoder and connector")
+    warmup: float = Field(0.05, ge=0, le=1, description="share of a task's steps in which the learning rate rises")
+    weight_decay: float = Field(0.01, ge=0, description="weight decay, none on norms and biases")
+    clip: float = Field(1.0, gt=0, description="gradient norm limit")
+    generation_weight: float = Field(0.25, ge=0, description="lambda, weight of the generation loss")
+    max_steps: int | None = Field(None, ge=1, description="cap on the steps a task, for trying things")
+    checkpoint_every: int = Field(100, ge=1, description="iterations between checkpoints")
+
+
+class EvaluationConfig(Section):
+    """Continual evaluation on subsets drawn once."""
+
+    subset: int = Field(64, ge=1, description="test examples a task for the per-iteration score")
+    every: int = Field(10, ge=1, description="iterations between evaluations")
+    dense: int = Field(20, ge=0, description="iterations after a switch that are all evaluated")
+    gradients_every: int = Field(
+        25, ge=0, description="iterations between measurements of the cosine of new-task and replay gradients; 0: never"
+    )
+
+
+class RecordingConfig(Section):
+    """What the run folder keeps."""
+
+    chains: int = Field(256, ge=0, description="chains a task kept whole at each switch; 0: none")
+    latents: int = Field(200, ge=0, description="codes a task of the fixed probe set; 0: none")
+    samples: int = Field(100, ge=0, description="pseudo-samples a task drawn once more after the last task, for reading; 0: none")
+    umap: bool = Field(False, description="also save a UMAP of the probe codes at the end of the run")
+    weights: Literal["none", "last", "tasks"] = Field(
+        "last", description="language-model weights kept after the run; the energy's are always kept"
+    )
+
+
+class RunConfig(Section):
+    """Everything that determines a run."""
+
+    stream: str = Field(
+        "bundled", description="'bundled', 'bundled20', published task names joined by commas (sst,qasrl,woz), or hub:NAMES"
+    )
+    method: str = Field(
+        "lsebmcl", description="a file of workbench/methods; normal, gaussian and stored are lsebmcl with that replay.source"
+    )
+    data: str | None = Field(None, description="folder of the published files; default: the environment variable WORKBENCH_DATA")
+    order: str | None = Field(None, description="task order: names or 1-based numbers joined by commas; default: the stream's own")
+    seed: int = Field(0, ge=0, description="the one seed all named generators are made from")
+    device: str = Field("auto", description="auto, cpu, cuda or cuda:N")
+    name: str = Field("", description="short name that ends the run's folder name")
+    knobs: dict[str, bool | int | float | str] = Field({}, description="the method's own knobs: the fields of Knobs in its file")
+    tasks: TasksConfig = TasksConfig()
+    backbone: BackboneConfig = BackboneConfig()
+    energy: EnergyConfig = EnergyConfig()
+    replay: ReplayConfig = ReplayConfig()
+    training: TrainingConfig = TrainingConfig()
+    evaluation: EvaluationConfig = EvaluationConfig()
+    recording: RecordingConfig = RecordingConfig()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _control_is_a_source(cls, values: Any) -> Any:
+        if isinstance(values, dict) and values.get("method") in ("normal", "gaussian", "stored"):
+            replay = values.get("replay") or {}
+            replay = replay if isinstance(replay, dict) else replay.model_dump(exclude_unset=True)
+            return {**values, "method": "lsebmcl", "replay": {**replay, "source": values["method"]}}
+        return values
+
+    @field_validator("method")
+    @classmethod
+    def _known_method(cls, value: str) -> str:
+        if value not in method_names():
+            raise ValueError(
+                f"no method named {value!r}{nearest(value, method_names())}; accepted: {', '.join([*method_names(), *CONTROLS])}"
+            )
+        return value
+
+    @property
+    def label(self) -> str:
+        """The name a table shows: the method, or the control that stands in for the energy."""
+        return self.replay.source if self.method == "lsebmcl" and self.replay.source != "energy" else self.method
+
+    @property
+    def group_hash(self) -> str:
+        """Hash of the configuration without seed, device, data folder and name: runs of one group differ by seed alone."""
+        content = self.model_dump(exclude={"seed", "device", "data", "name"})
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]
+
+
+CONTROLS = ("normal", "gaussian", "stored")
+
+
+def method_names() -> list[str]:
+    """The files of workbench/methods, found without importing them (they need torch)."""
+    folder = Path(__file__).parent / "methods"
+    return sorted(path.stem for path in folder.glob("*.py") if path.stem not in ("__init__", "base"))
+
+
+def nearest(word: str, known: list[str]) -> str:
+    """' (did you mean X?)' for the nearest known name, or nothing."""
+    close = difflib.get_close_matches(word, known, n=1, cutoff=0.5)
+    return f" (did you mean {close[0]!r}?)" if close else ""
+
+
+def fields(model: type[BaseModel] = RunConfig, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Every leaf field of a config model as (dotted name, pydantic FieldInfo)."""
+    for name, info in model.model_fields.items():
+        if isinstance(info.annotation, type) and issubclass(info.annotation, Section):
+            yield from fields(info.annotation, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", info
+
+
+def build(values: dict[str, Any]) -> RunConfig:
+    """A RunConfig from plain values. Raises ConfigError with one sentence a fault."""
+    try:
+        return RunConfig.model_validate(values)
+    except ValidationError as error:
+        raise ConfigError("; ".join(_sentence(fault) for fault in error.errors())) from None
+
+
+def _sentence(fault: Any) -> str:
+    where = ".".join(str(part) for part in fault["loc"] if not str(part).startswith("function"))
+    known = [name for name, _ in fields()] + [
+        name for name, info in RunConfig.model_fields.items() if isinstance(info.annotation, type) and issubclass(info.annotation, Section)
+    ]
+    if fault["type"] == "extra_forbidden":
+        return f"{where}: unknown key{nearest(where, known)}"
+    message = fault["msg"].removeprefix("Value error, ")
+    if message.startswith(where or "\0") or (not where and ":" in message):
+        return message
+    return f"{where}: {message} (found {fault.get('input')!r})"
+
+
+def from_yaml(path: Path) -> dict[str, Any]:
+    """Plain values of a YAML file, for `build`. Raises ConfigError where it is unreadable or no mapping."""
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read ({error.strerror})") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: not YAML ({' '.join(str(error).split())})") from None
+    if values is None:
+        return {}
+    if not isinstance(values, dict):
+        raise ConfigError(f"{path}: found a {type(values).__name__}; accepted: a mapping of config keys")
+    return values
+
+
+def assign(values: dict[str, Any], assignment: str) -> None:
+    """Put one `section.key=value` of the command line into plain values; the value is read as YAML."""
+    name, separator, text = assignment.partition("=")
+    known = [dotted for dotted, _ in fields()]
+    if not separator:
+        raise ConfigError(f"--set {assignment}: no '='; accepted: section.key=value")
+    if name not in known and not name.startswith("knobs."):
+        raise ConfigError(f"--set {name}: unknown key{nearest(name, known)}")
+    *sections, leaf = name.split(".")
+    for section in sections:
+        values = values.setdefault(section, {})
+    values[leaf] = yaml.safe_load(text)
+
+
+def to_yaml(config: RunConfig) -> str:
+    """The full config, defaults written out, a comment a key."""
+    lines: list[str] = []
+    _write_section(config, lines, "")
+    return "\n".join(lines) + "\n"
+
+
+def _write_section(section: BaseModel, lines: list[str], indent: str) -> None:
+    for name, info in type(section).model_fields.items():
+        value = getattr(section, name)
+        if isinstance(value, Section):
+            lines.append(f"{indent}{name}:")
+            _write_section(value, lines, indent + "  ")
+        else:
+            accepted = (
+                f" ({' | '.join(map(str, typing.get_args(info.annotation)))})" if typing.get_origin(info.annotation) is Literal else ""
+            )
+            written = yaml.safe_dump(value, default_flow_style=True, width=10_000).removesuffix("\n").removesuffix("\n...")
+            lines.append(f"{indent}{name}: {written}  # {info.description}{accepted}")

@@ -1,0 +1,145 @@
+"""The contract of a method, and the batches and losses it works with.
+
+A method is one file with a class `Method(Base)` and a frozen dataclass `Knobs`; its file name is its name on the command line.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from workbench.backbone.nll import Nll, nll
+from workbench.backbone.sequences import Batch, gen_batch, gen_ids, qa_batch
+from workbench.config import ConfigError, method_names, nearest
+from workbench.replay.base import KnownTask, Learner, ReplaySample, Source, replay_count
+from workbench.tasks.example import Task
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One training sequence: ids of the QA sequence, length of its prompt, its task (or `any`), whether it is replayed."""
+
+    ids: list[int]
+    prompt: int
+    task: str
+    replayed: bool
+
+
+@dataclass
+class MixedBatch:
+    """Sequences of one step, new and replayed alike; progress: share of the task's steps done, 0..1."""
+
+    items: Sequence[Item]
+    learner: Learner
+    progress: float = 0.0
+
+    @cached_property
+    def qa(self) -> Batch:
+        return qa_batch([(item.ids, item.prompt) for item in self.items], self.learner.backbone.tokens.pad_id).to(self.learner.device)
+
+    @cached_property
+    def generation(self) -> Batch:
+        tokens, by_task = self.learner.backbone.tokens, self.learner.config.replay.tokens == "task"
+        rows = [gen_ids(tokens, item.ids, item.task if by_task else None) for item in self.items]
+        return gen_batch(rows, tokens.pad_id).to(self.learner.device)
+
+    def part(self, replayed: bool) -> MixedBatch:
+        return MixedBatch([item for item in self.items if item.replayed == replayed], self.learner, self.progress)
+
+
+@dataclass
+class Losses:
+    """Named terms (`qa`, `gen`, `kl`, ...), each a scalar, and their weights (1 where not given); `total` is what is minimised."""
+
+    terms: dict[str, Tensor]
+    weights: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def total(self) -> Tensor:
+        return torch.stack([self.weights.get(name, 1.0) * term for name, term in self.terms.items()]).sum()
+
+
+def answer_loss(batch: MixedBatch) -> tuple[Nll, Tensor]:
+    """(L_QA = E_Theta(x, y_gold), the negative log-likelihood of answer and end token; hidden states [b, n, h]) of the QA pass."""
+    backbone = batch.learner.backbone
+    hidden = backbone.hidden(batch.qa.ids, batch.qa.lengths)
+    return nll(backbone, hidden, batch.qa), hidden
+
+
+class Base:
+    """What every method is made of. A subclass overrides what it needs; the training loop knows nothing else of it."""
+
+    joint = False
+    """All tasks in one phase (the multitask upper bound) instead of one after the other."""
+
+    source: Source | None = None
+
+    def __init__(self, learner: Learner, knobs: Any) -> None:
+        self.learner, self.knobs = learner, knobs
+        self.drawn: list[ReplaySample] = []
+
+    def modules(self) -> dict[str, nn.Module]:
+        """Trainable modules beside the language model, by name."""
+        return {}
+
+    def learning_rate(self, name: str) -> float:
+        """Learning rate of one of `modules` (and of the latent connector, part of `backbone`)."""
+        return self.learner.config.training.latent_lr
+
+    def begin_task(self, task: Task) -> None:
+        """Before any update for a task: fill `drawn` with what is to be replayed, by the models as the last task left them."""
+        self.drawn = []
+        count = replay_count(self.learner.config.replay.gamma, len(task.train), len(self.learner.tasks))
+        if self.source is not None and count:
+            for known in self.learner.tasks:
+                self.drawn += self.source.draw(known.name, count, self.learner.generators["decode"])
+
+    def loss(self, batch: MixedBatch) -> Losses:
+        return Losses({"qa": answer_loss(batch)[0].per_sample})
+
+    def after_backward(self) -> None:
+        """Gradients are there, the optimiser has not stepped: where gradient methods act."""
+
+    def end_task(self, task: Task) -> None:
+        """After the last update for a task; the task already counts among learner.tasks."""
+
+    def inspect(self, n: int) -> list[ReplaySample]:
+        """n samples of each past task drawn for looking at, not for training; empty for a method without a generator."""
+        return []
+
+    def state_dict(self) -> dict[str, Any]:
+        """Tensors, numbers and strings only (it is loaded with weights_only=True); modules are saved by the loop."""
+        return {"drawn": [dataclasses.asdict(sample) for sample in self.drawn]}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.drawn = [ReplaySample(**sample) for sample in state["drawn"]]
+
+
+def learn(learner: Learner, task: Task) -> KnownTask:
+    """Count a task as learnt."""
+    known = KnownTask(task.name, task.labels, len(learner.tasks))
+    learner.tasks.append(known)
+    return known
+
+
+def make_method(learner: Learner) -> Base:
+    """The method that the configuration names, with its knobs checked. Raises ConfigError."""
+    name = learner.config.method
+    if name not in method_names():
+        raise ConfigError(f"method: no method named {name!r}{nearest(name, method_names())}; accepted: {', '.join(method_names())}")
+    module = importlib.import_module(f"workbench.methods.{name}")
+    known = {knob.name: knob for knob in dataclasses.fields(module.Knobs)}
+    for knob, value in learner.config.knobs.items():
+        if knob not in known:
+            raise ConfigError(f"knobs.{knob}: {name} has no such knob{nearest(knob, list(known))}; accepted: {', '.join(known) or 'none'}")
+        default = known[knob].default
+        if type(value) is not type(default) and not (isinstance(default, float) and isinstance(value, int)):
+            raise ConfigError(f"knobs.{knob}: found {value!r}; accepted: a value like {default!r}")
+    return module.Method(learner, module.Knobs(**learner.config.knobs))

@@ -1,0 +1,115 @@
+"""What every source of replay gives (ReplaySample), and what it draws with (Learner)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import torch
+
+from workbench.backbone.model import Backbone
+from workbench.config import RunConfig
+from workbench.energy.encoder import Encoder
+from workbench.runs.clock import Clock
+from workbench.tasks.example import Example
+
+ANY_TASK = "any"
+
+
+@dataclass(frozen=True, slots=True)
+class ReplaySample:
+    """One text that was drawn to be replayed, kept or refused, with its provenance.
+
+    task: the task asked for (`any` where the source cannot be asked); origin: real, language_model, energy, normal, gaussian or
+    stored; chain: number of its Langevin chain or code within the draw; energy: U(z) in nats at the chain's end; verdict: `kept`
+    or why it was refused; generation: how many times the text's task has been generated since its real data (0: real).
+    """
+
+    task: str
+    context: str
+    question: str
+    answer: str
+    origin: str
+    verdict: str
+    generation: int
+    seed: int
+    text: str = ""
+    chain: int | None = None
+    energy: float | None = None
+    answer_generated: str = ""
+    answer_relabelled: str = ""
+    seconds: float = 0.0
+
+    @property
+    def kept(self) -> bool:
+        return self.verdict == "kept"
+
+    @property
+    def answers(self) -> tuple[str, ...]:
+        return (self.answer,)
+
+    @property
+    def well_formed(self) -> bool:
+        """It parses and its answer is legal, though it may not have been kept."""
+        return self.verdict in ("kept", "disagreed", "spare")
+
+
+@dataclass(frozen=True, slots=True)
+class KnownTask:
+    """A task that has been learnt: its name, its closed answer set or None, its place in the order (from 0)."""
+
+    name: str
+    labels: tuple[str, ...] | None
+    place: int
+
+
+@dataclass
+class Learner:
+    """What a method and its sources share: the models, the named generators, what is known, where to record.
+
+    probe: held-out examples a task, for measurement only; a method that trains on them is wrong.
+    record: the run's writer (append(table, row), arrays(...), event(...)), or None in tests.
+    """
+
+    config: RunConfig
+    backbone: Backbone
+    generators: dict[str, torch.Generator]
+    clock: Clock = field(default_factory=Clock)
+    encoder: Encoder | None = None
+    tasks: list[KnownTask] = field(default_factory=list)
+    probe: dict[str, tuple[Example, ...]] = field(default_factory=dict)
+    record: Any = None
+    iteration: int = 0
+    warnings: list[str] = field(default_factory=list)
+
+    def warn(self, message: str) -> None:
+        """A plain sentence a person can act on, kept with the run."""
+        self.warnings.append(message)
+        if self.record is not None:
+            self.record.event("warning", message=message, iteration=self.iteration)
+
+    def known(self, name: str) -> KnownTask:
+        return next(task for task in self.tasks if task.name == name)
+
+    @property
+    def device(self) -> torch.device:
+        return self.backbone.device
+
+
+class Source(Protocol):
+    """Where old examples come from. `draw` gives every sample it looked at, with verdicts; what was kept is n at most."""
+
+    origin: str
+
+    def draw(self, task: str | None, n: int, generator: torch.Generator) -> list[ReplaySample]: ...
+
+
+def replay_count(gamma: float, new: int, old_tasks: int) -> int:
+    """Replayed samples a past task, as LAMOL counts: ceil(gamma * |D_new|) less the remainder modulo the past tasks, split equally."""
+    return math.ceil(gamma * new - 1e-9) // old_tasks if old_tasks else 0
+
+
+def kept(samples: Sequence[ReplaySample]) -> list[ReplaySample]:
+    return [sample for sample in samples if sample.kept]

@@ -1,0 +1,154 @@
+"""From proposals of a source to replayed samples: decode, parse, filter, answer, dedupe, refill within a budget."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from workbench.backbone.sequences import parse, prompt_ids
+from workbench.replay.base import ANY_TASK, KnownTask, Learner, ReplaySample
+
+ANSWER_TOKENS = 48
+
+
+class Proposal(NamedTuple):
+    """Latents to decode, or none for a source that lets the language model speak by itself. energy: U(z) [n]."""
+
+    z: Tensor | None = None
+    energy: Tensor | None = None
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a draw is for: a task (None: any), how many to keep, how many well-formed ones beside for the codes."""
+
+    task: KnownTask | None
+    n: int
+    origin: str
+    generation: int
+    seed: int
+    spare: int = 0
+
+
+def generate(learner: Learner, asked: Asked, propose: Callable[[int], Proposal], generator: torch.Generator) -> list[ReplaySample]:
+    """Every sample decoded for this draw, with its verdict; `kept` at most asked.n of them.
+
+    Rounds go on until enough are kept or replay.budget times asked.n (and asked.spare) have been decoded.
+    """
+    wanted = max(asked.n, asked.spare)
+    budget = math.ceil(learner.config.replay.budget * wanted)
+    samples: list[ReplaySample] = []
+    seen: set[str] = set()
+    while (count := _missing(samples, asked, budget)) > 0:
+        proposal = propose(count)
+        started = time.perf_counter()
+        rows = decode(learner, asked.task, proposal.z, count, generator)
+        fresh = [_parsed(learner, asked, row, len(samples) + place, proposal.energy, place) for place, row in enumerate(rows)]
+        fresh = _answered(learner, fresh)
+        seconds = (time.perf_counter() - started) / count
+        for sample in fresh:
+            verdict = _verdict(sample, asked, seen, sum(other.kept for other in samples), learner.config.replay.answers)
+            samples.append(replace(sample, verdict=verdict, answer=_final_answer(sample, learner.config.replay.answers), seconds=seconds))
+    return samples
+
+
+def _missing(samples: list[ReplaySample], asked: Asked, budget: int) -> int:
+    """How many to decode in the next round: what is missing, over the share that came out well so far."""
+    good = Counter(kept=sum(sample.kept for sample in samples), formed=sum(sample.well_formed for sample in samples))
+    missing = max(asked.n - good["kept"], asked.spare - good["formed"])
+    if missing <= 0:
+        return 0
+    rate = max(good["kept"] / len(samples), 0.25) if samples else 1.0
+    return min(math.ceil(missing / rate), budget - len(samples))
+
+
+@torch.no_grad()
+def decode(learner: Learner, task: KnownTask | None, z: Tensor | None, n: int, generator: torch.Generator) -> list[list[int]]:
+    """n token sequences from the generation token, by top-k sampling, given latents z [n, d] or none."""
+    config = learner.config
+    token = learner.backbone.tokens.gen_for(task.name if task is not None and config.replay.tokens == "task" else None)
+    with learner.clock("decode"):
+        return learner.backbone.generate(
+            [[token]] * n,
+            z=z,
+            max_new_tokens=config.backbone.max_length,
+            top_k=config.replay.top_k,
+            temperature=config.replay.temperature,
+            generator=generator,
+        )
+
+
+@torch.no_grad()
+def answer(learner: Learner, samples: list[ReplaySample]) -> list[str]:
+    """The model's own answer to each sample's context and question: the question-answering pass, greedy."""
+    tokens, length = learner.backbone.tokens, learner.config.backbone.max_length
+    prompts = [prompt_ids(tokens, sample, length) for sample in samples]
+    with learner.clock("answer"):
+        rows = learner.backbone.generate(prompts, max_new_tokens=ANSWER_TOKENS, temperature=0.0, generator=None)
+    return [tokens.decode(row) for row in rows]
+
+
+def _parsed(learner: Learner, asked: Asked, row: list[int], chain: int, energies: Tensor | None, place: int) -> ReplaySample:
+    parts, fault = parse(learner.backbone.tokens, row)
+    if parts is not None and len(row) >= learner.config.backbone.max_length:
+        fault = "unfinished"
+    context, question, given = parts or ("", "", "")
+    if not fault and asked.task is not None and asked.task.labels is not None and given not in asked.task.labels:
+        fault = "answer not in the label set"
+    return ReplaySample(
+        task=asked.task.name if asked.task is not None else ANY_TASK,
+        context=context,
+        question=question,
+        answer=given,
+        origin=asked.origin,
+        verdict=fault,
+        generation=asked.generation,
+        seed=asked.seed,
+        text=learner.backbone.tokens.decode(row),
+        chain=chain,
+        energy=None if energies is None else float(energies[place]),
+        answer_generated=given,
+    )
+
+
+def _answered(learner: Learner, samples: list[ReplaySample]) -> list[ReplaySample]:
+    if learner.config.replay.answers == "generated":
+        return samples
+    formed = [sample for sample in samples if not sample.verdict]
+    given = iter(answer(learner, formed) if formed else [])
+    return [sample if sample.verdict else replace(sample, answer_relabelled=next(given)) for sample in samples]
+
+
+def _final_answer(sample: ReplaySample, answers: str) -> str:
+    return sample.answer_relabelled if answers == "relabelled" and not sample.verdict else sample.answer
+
+
+def _verdict(sample: ReplaySample, asked: Asked, seen: set[str], have: int, answers: str) -> str:
+    if sample.verdict:
+        return sample.verdict
+    key = f"{sample.context}\n{sample.question}"
+    if key in seen:
+        return "duplicate"
+    seen.add(key)
+    if answers == "agreed" and sample.answer_generated != sample.answer_relabelled:
+        return "disagreed"
+    if (
+        answers == "relabelled"
+        and asked.task is not None
+        and asked.task.labels is not None
+        and sample.answer_relabelled not in asked.task.labels
+    ):
+        return "relabelled outside the label set"
+    return "kept" if have < asked.n else "spare"
+
+
+def refusals(samples: list[ReplaySample]) -> dict[str, int]:
+    """{verdict: count} of a draw."""
+    return dict(Counter(sample.verdict for sample in samples))

@@ -1,0 +1,61 @@
+"""What the sources of latents share: codes of samples by the encoder, and the draw that decodes latents into samples."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+
+from workbench.backbone.nll import nll
+from workbench.backbone.sequences import Sample, gen_batch, gen_ids, qa_batch, qa_ids
+from workbench.energy.encoder import draw as draw_posterior
+from workbench.energy.langevin import kernel_named, last_state
+from workbench.replay.base import Learner, ReplaySample
+from workbench.replay.generate import Asked, Proposal, generate
+
+ENCODE_BATCH = 128
+
+
+@torch.no_grad()
+def encode(learner: Learner, samples: Sequence[Sample], generator: torch.Generator | None) -> Tensor:
+    """Codes [m, d] of the samples that fit: draws from q_phi(z | sample), or its means where generator is None."""
+    backbone, encoder, config = learner.backbone, learner.encoder, learner.config
+    assert encoder is not None
+    rows = [row for row in (qa_ids(backbone.tokens, sample, config.backbone.max_length) for sample in samples) if row is not None]
+    codes = []
+    for start in range(0, len(rows), ENCODE_BATCH):
+        batch = qa_batch(rows[start : start + ENCODE_BATCH], backbone.tokens.pad_id).to(learner.device)
+        mu, logvar = encoder(backbone.hidden(batch.ids, batch.lengths), batch.lengths)
+        z = mu if generator is None else draw_posterior(mu, logvar, generator)
+        if generator is not None and config.energy.posterior_steps:
+            z = _refined(learner, rows[start : start + ENCODE_BATCH], z, generator)
+        codes.append(z)
+    return torch.cat(codes) if codes else torch.empty(0, config.energy.dim, device=learner.device)
+
+
+def _refined(learner: Learner, rows: list[tuple[list[int], int]], z: Tensor, generator: torch.Generator) -> Tensor:
+    """Short Langevin chains on p(z | x) from the encoder's draw, U = -log p_beta(x | z) + |z|^2 / (2 sigma^2): the EBM is not yet fitted."""
+    backbone, config = learner.backbone, learner.config.energy
+    batch = gen_batch([gen_ids(backbone.tokens, ids) for ids, _ in rows], backbone.tokens.pad_id).to(learner.device)
+
+    def posterior(at: Tensor) -> tuple[Tensor, Tensor]:
+        with torch.enable_grad():
+            at = at.detach().requires_grad_()
+            energy = nll(backbone, backbone.hidden_given(batch.ids, batch.lengths, at), batch).nats + at.square().sum(1) / (
+                2 * config.sigma**2
+            )
+            (grad,) = torch.autograd.grad(energy.sum(), at)
+        return energy.detach(), grad
+
+    return last_state(kernel_named("ula", config.posterior_delta), posterior, z, config.posterior_steps, generator).z
+
+
+def draw_latents(
+    learner: Learner, origin: str, task: str | None, n: int, generator: torch.Generator, propose: Callable[[int], Proposal]
+) -> list[ReplaySample]:
+    """Decode what `propose` gives for a past task until n samples are kept and energy.code_samples are well formed."""
+    assert task is not None
+    known = learner.known(task)
+    asked = Asked(known, n, origin, len(learner.tasks) - known.place, generator.initial_seed(), learner.config.energy.code_samples)
+    return generate(learner, asked, propose, generator)

@@ -1,0 +1,247 @@
+"""Continual-learning metrics: pure functions of arrays and frames, shared by training, app and notebooks. No torch.
+
+The score matrix R is [T, T]: R[i, j] is the score (0..100) on task j after task i was learnt; cells above the diagonal
+may hold zero-shot scores, NaN is "not evaluated". Sources: Lopez-Paz and Ranzato (2017) for average score, backward and
+forward transfer; Chaudhry et al. (2018) for the max-based forgetting; De Lange et al. (2023), "Continual evaluation for
+lifelong learning", for min-ACC, WC-ACC, windowed forgetting and plasticity and the stability gap.
+
+A metric that is not defined (one task only, a score missing) is None, never 0.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike
+
+Curve = tuple[ArrayLike, ArrayLike]
+"""(iterations, scores) of one task, same length."""
+
+RECOVERED = 0.95
+"""Share of the score before a switch that counts as recovered (De Lange et al., 2023)."""
+
+
+def score_matrix(rows: pd.DataFrame | Sequence[Mapping[str, Any]], kind: str = "generated") -> tuple[list[str], np.ndarray]:
+    """Task names in order of training, and R: the last score of each task evaluated after (during) each trained task.
+
+    rows: an eval table. Rows of iteration 0 (before the first update) belong to no trained task: see `zero_shot`.
+    """
+    frame = _of_kind(rows, kind)
+    frame = frame[frame["iteration"] > 0]
+    if frame.empty:
+        return [], np.zeros((0, 0))
+    trained = list(dict.fromkeys(frame["trained_task"].astype(str)))
+    tasks = list(dict.fromkeys([*trained, *frame["eval_task"].astype(str)]))
+    last = frame.drop_duplicates(["trained_task", "eval_task"], keep="last")
+    matrix = np.full((len(tasks), len(tasks)), np.nan)
+    for after, on, score in zip(last["trained_task"].astype(str), last["eval_task"].astype(str), last["score"], strict=True):
+        matrix[tasks.index(after), tasks.index(on)] = score
+    return tasks, matrix
+
+
+def zero_shot(rows: pd.DataFrame | Sequence[Mapping[str, Any]], tasks: Sequence[str], kind: str = "generated") -> np.ndarray:
+    """Scores before the first update (iteration 0), [T]; NaN where a task was not evaluated then."""
+    frame = _of_kind(rows, kind)
+    first = frame[frame["iteration"] == 0].drop_duplicates("eval_task", keep="last").set_index("eval_task")["score"]
+    return np.array([float(first.get(task, math.nan)) for task in tasks])
+
+
+def _of_kind(rows: pd.DataFrame | Sequence[Mapping[str, Any]], kind: str) -> pd.DataFrame:
+    columns = ["iteration", "trained_task", "eval_task", "kind", "score"]
+    frame = rows if isinstance(rows, pd.DataFrame) else pd.DataFrame(list(rows), columns=None if len(rows) else columns)
+    return frame[frame["kind"] == kind].sort_values("iteration", kind="stable") if len(frame) else pd.DataFrame(columns=columns)
+
+
+def done(matrix: np.ndarray) -> int:
+    """Tasks learnt so far: rows of R up to the last that has its diagonal."""
+    diagonal = np.flatnonzero(np.isfinite(np.diag(matrix)))
+    return int(diagonal[-1]) + 1 if len(diagonal) else 0
+
+
+def _number(value: Any) -> float | None:
+    return float(value) if value is not None and np.isfinite(value) else None
+
+
+def _mean(values: Sequence[float] | np.ndarray) -> float | None:
+    found = np.asarray(values, dtype=np.float64)
+    return _number(found.mean()) if len(found) else None
+
+
+def average_score(matrix: np.ndarray) -> float | None:
+    """ACC = 1/k sum_{j<=k} R[k, j], over the k tasks learnt so far. None where a score is missing."""
+    k = done(matrix)
+    return _mean(matrix[k - 1, :k]) if k else None
+
+
+def backward_transfer(matrix: np.ndarray) -> float | None:
+    """BWT = 1/(k-1) sum_{j<k} (R[k, j] - R[j, j]): signed, negative is forgetting. None for one task."""
+    k = done(matrix)
+    return _mean(matrix[k - 1, : k - 1] - np.diag(matrix)[: k - 1]) if k > 1 else None
+
+
+def forgetting_each(matrix: np.ndarray) -> np.ndarray:
+    """max_{i<k} R[i, j] - R[k, j] for every task j < k, [k-1]; the maximum is over evaluations after j was learnt."""
+    k = done(matrix)
+    if k < 2:
+        return np.zeros(0)
+    best = [_nan_max(matrix[j : k - 1, j]) for j in range(k - 1)]
+    return np.array(best) - matrix[k - 1, : k - 1]
+
+
+def _nan_max(values: np.ndarray) -> float:
+    return float(np.nanmax(values)) if np.isfinite(values).any() else math.nan
+
+
+def forgetting(matrix: np.ndarray) -> float | None:
+    """F = 1/(k-1) sum_{j<k} (max_{i<k} R[i, j] - R[k, j]), never below -BWT. None for one task."""
+    each = forgetting_each(matrix)
+    return _mean(each) if len(each) else None
+
+
+def forward_transfer(matrix: np.ndarray, zero_shot: ArrayLike) -> float | None:
+    """FWT = 1/(k-1) sum_{j=2..k} (R[j-1, j] - b_j), b: scores before any training, [T]. None for one task or without those cells."""
+    k, before = done(matrix), np.asarray(zero_shot, dtype=np.float64)
+    if k < 2:
+        return None
+    return _mean([matrix[j - 1, j] - before[j] for j in range(1, k)])
+
+
+def min_acc(curves: Mapping[str, Curve], ends: Mapping[str, int], until: int | None = None) -> float | None:
+    """min-ACC_k = 1/(k-1) sum_{i<k} min { A(E_i, f_n) : |T_i| < n <= until }. None for k = 1 or where a task was not evaluated since.
+
+    curves: (iterations, scores) by task. ends: last iteration |T_i| of each task begun, in order of training; the last of
+    them is task k. until: the iteration n of the metric; default the last end.
+    """
+    each = min_acc_each(curves, ends, until)
+    return _mean(list(each.values())) if each else None
+
+
+def min_acc_each(curves: Mapping[str, Curve], ends: Mapping[str, int], until: int | None = None) -> dict[str, float]:
+    """The minimum of each task before the last one since its own end; NaN where there was no evaluation."""
+    order = list(ends)
+    last = ends[order[-1]] if order and until is None else until
+    lowest = {}
+    for task in order[:-1]:
+        iterations, scores = _curve(curves.get(task, ([], [])))
+        since = scores[(iterations > ends[task]) & (iterations <= (last if last is not None else np.inf))]
+        lowest[task] = float(since.min()) if len(since) else math.nan
+    return lowest
+
+
+def wc_acc(curves: Mapping[str, Curve], ends: Mapping[str, int], until: int | None = None) -> float | None:
+    """WC-ACC = A(E_k, f_n) / k + (1 - 1/k) min-ACC_k, the worst case at iteration n = until. For k = 1 it is A(E_1, f_n)."""
+    order = list(ends)
+    if not order:
+        return None
+    last, k = ends[order[-1]] if until is None else until, len(order)
+    iterations, scores = _curve(curves.get(order[-1], ([], [])))
+    now = scores[iterations <= last]
+    if not len(now):
+        return None
+    lowest = min_acc(curves, ends, last)
+    if k == 1:
+        return _number(now[-1])
+    return None if lowest is None else _number(now[-1] / k + (1 - 1 / k) * lowest)
+
+
+def windowed_forgetting(iterations: ArrayLike, scores: ArrayLike, window: int) -> float | None:
+    """WF of one task: the largest drop A_a - A_b, a before b, both within `window` consecutive ITERATIONS. At least 0; None if empty."""
+    return _windowed(iterations, -np.asarray(scores, dtype=np.float64), window)
+
+
+def windowed_plasticity(iterations: ArrayLike, scores: ArrayLike, window: int) -> float | None:
+    """WP of one task: the largest rise A_b - A_a, a before b, both within `window` consecutive ITERATIONS. At least 0; None if empty."""
+    return _windowed(iterations, np.asarray(scores, dtype=np.float64), window)
+
+
+def _windowed(iterations: ArrayLike, values: np.ndarray, window: int) -> float | None:
+    """Largest rise within the window: each value against the minimum of the window behind it (a monotone queue, one pass)."""
+    if window < 1:
+        raise ValueError(f"window: {window}; accepted: at least 1 iteration")
+    at, values = _curve((iterations, values))
+    if not len(values):
+        return None
+    largest, queue, head = 0.0, np.empty(len(values), dtype=np.int64), 0
+    tail = 0
+    for now in range(len(values)):
+        while head < tail and at[queue[head]] <= at[now] - window:
+            head += 1
+        while head < tail and values[queue[tail - 1]] >= values[now]:
+            tail -= 1
+        queue[tail] = now
+        tail += 1
+        largest = max(largest, float(values[now] - values[queue[head]]))
+    return largest
+
+
+def _curve(curve: Curve) -> tuple[np.ndarray, np.ndarray]:
+    """Iterations and scores in order of iteration, NaN scores left out."""
+    iterations, scores = np.asarray(curve[0], dtype=np.float64), np.asarray(curve[1], dtype=np.float64)
+    if iterations.shape != scores.shape:
+        raise ValueError(f"iterations and scores differ in length: {iterations.shape} and {scores.shape}")
+    order = np.argsort(iterations, kind="stable")
+    order = order[np.isfinite(scores[order])]
+    return iterations[order], scores[order]
+
+
+@dataclass(frozen=True)
+class StabilityGap:
+    """Drop and recovery of one old task after one switch, in score points and iterations."""
+
+    switch: int
+    before: float
+    """Last score at or before the switch."""
+    minimum: float
+    depth: float
+    """Score before minus minimum; 0 when the score never fell below."""
+    to_minimum: int
+    """Iterations from the switch to the first minimum."""
+    to_recovery: int | None
+    """Iterations from the switch to the first score of at least 95 % of the one before, at or after the minimum; None: never."""
+    area: float
+    """Area below the score before (points x iterations, trapezoids between evaluations)."""
+    evaluations: int
+
+    def as_row(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def stability_gap(
+    iterations: ArrayLike, scores: ArrayLike, switch: int, until: int | None = None, recovered: float = RECOVERED
+) -> StabilityGap | None:
+    """Measure the drop after `switch` (the last iteration before the new task) up to `until`. None without an evaluation on both sides.
+
+    A score that never falls below `recovered` x before counts as recovered at the first evaluation after the switch.
+    """
+    at, values = _curve((iterations, scores))
+    earlier = values[at <= switch]
+    later = (at > switch) & (at <= (until if until is not None else np.inf))
+    if not len(earlier) or not later.any():
+        return None
+    before, after, when = float(earlier[-1]), values[later], at[later] - switch
+    lowest = int(after.argmin())
+    back = np.flatnonzero(after[lowest:] >= recovered * before)
+    recovery: int | None = int(when[lowest + back[0]]) if len(back) else None
+    if after[lowest] >= recovered * before:
+        recovery = int(when[0])
+    below = np.maximum(before - np.concatenate([[before], after]), 0.0)
+    return StabilityGap(
+        switch=int(switch),
+        before=before,
+        minimum=float(after[lowest]),
+        depth=max(before - float(after[lowest]), 0.0),
+        to_minimum=int(when[lowest]),
+        to_recovery=recovery,
+        area=float(np.trapezoid(below, np.concatenate([[0.0], when]))),
+        evaluations=len(after),
+    )
+
+
+def learning_curve_area(scores: ArrayLike, first: int = 10) -> float | None:
+    """LCA of one task: the mean of its first `first` scores while it is learnt."""
+    return _mean(np.asarray(scores, dtype=np.float64)[:first])

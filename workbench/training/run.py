@@ -1,0 +1,144 @@
+"""Starting a run, going on with one, and opening a finished one to draw from it."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import platform
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file
+
+from workbench import __version__
+from workbench.config import RunConfig, build, to_yaml
+from workbench.runs.reader import Run, RunError
+from workbench.runs.writer import RunWriter
+from workbench.tasks import load_stream
+from workbench.tasks.example import Stream
+from workbench.training import checkpoint
+from workbench.training.loop import Progress, Training, pick_device
+
+SUBSET_SEED = 0
+"""Limits of a task's examples are drawn alike for every seed, so that runs differ by what they learn, not by what they are asked."""
+LIBRARIES = ("torch", "transformers", "tokenizers", "peft", "safetensors", "numpy", "pyarrow")
+
+
+def stream_of(config: RunConfig) -> Stream:
+    """The stream a configuration names, limited and ordered."""
+    stream = load_stream(config.stream, config.data)
+    return stream.limited(config.tasks.train_limit, config.tasks.test_limit, SUBSET_SEED).ordered(config.order)
+
+
+def start(config: RunConfig, out: Path, progress: Progress | None = None, parent: str | None = None) -> Path:
+    """Train a new run under `out` to its end and return its folder."""
+    pick_device(config.device)
+    stream = stream_of(config)
+    writer = RunWriter.create(out, to_yaml(config), _about(config, stream) | {"parent": parent})
+    return _carry_on(_prepared(config, stream, writer, progress), writer)
+
+
+def resume(run: Path, progress: Progress | None = None, device: str | None = None) -> Path:
+    """Go on with a run from its newest checkpoint. Raises RunError for a finished run or one without a checkpoint."""
+    known = Run(run)
+    if known.info.status == "finished":
+        raise RunError(f"{run.name}: finished; accepted: a run that was stopped, killed or failed")
+    config = build(dict(known.config))
+    if device is not None:
+        config = config.model_copy(update={"device": device})
+    weights, state = checkpoint.load(run)
+    stream = stream_of(config)
+    if stream.hash != known.info.stream_hash:
+        raise RunError(
+            f"{run.name}: the stream {config.stream} has changed since this run began (hash {stream.hash}, then {known.info.stream_hash})"
+        )
+    writer = RunWriter.reopen(run, state["rows"])
+    training = _prepared(config, stream, writer, progress)
+    training.restore(weights, state)
+    return _carry_on(training, writer)
+
+
+def reopen(run: Path, device: str = "auto") -> Training:
+    """A finished run's models, to draw samples from. Nothing is written. Raises RunError where weights were not kept."""
+    known = Run(run)
+    config = build(dict(known.config)).model_copy(update={"device": device})
+    path, state_path = run / "weights" / "last.safetensors", run / "state" / "final.pt"
+    if path.is_file() and state_path.is_file():
+        weights, state = load_file(path), torch.load(state_path, map_location="cpu", weights_only=True)
+    else:
+        try:
+            weights, state = checkpoint.load(run)
+        except RunError:
+            raise RunError(
+                f"{run.name}: its language-model weights were not kept; accepted: a run with recording.weights: last or tasks"
+            ) from None
+    training = Training(config, stream_of(config), _Silent())  # pyright: ignore[reportArgumentType]
+    training.learner.record = None
+    training.restore_models(weights, state)
+    return training
+
+
+class _Silent:
+    """Takes the place of a writer where nothing may be written."""
+
+    def event(self, kind: str, **fields: Any) -> None:
+        """Not noted."""
+
+
+def _prepared(config: RunConfig, stream: Stream, writer: RunWriter, progress: Progress | None) -> Training:
+    try:
+        return Training(config, stream, writer, progress)
+    except BaseException as error:
+        _failed(writer, error)
+        raise
+
+
+def _carry_on(training: Training, writer: RunWriter) -> Path:
+    try:
+        training.run()
+    except KeyboardInterrupt:
+        writer.event("interrupted", iteration=training.learner.iteration)
+        writer.close()
+        raise
+    except BaseException as error:
+        _failed(writer, error)
+        raise
+    return writer.path
+
+
+def _failed(writer: RunWriter, error: BaseException) -> None:
+    writer.event("error", message=f"{type(error).__name__}: {' '.join(str(error).split())[:500]}")
+    writer.finish("failed")
+
+
+def _about(config: RunConfig, stream: Stream) -> dict[str, Any]:
+    device = pick_device(config.device)
+    return {
+        "label": config.label,
+        "name": config.name,
+        "stream": stream.name,
+        "stream_hash": stream.hash,
+        "tasks": list(stream.names),
+        "order": config.order,
+        "seed": config.seed,
+        "gamma": config.replay.gamma,
+        "group_hash": config.group_hash,
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else f"cpu, {torch.get_num_threads()} threads",
+        "versions": {
+            "workbench": __version__,
+            "python": platform.python_version(),
+            **{name: importlib.metadata.version(name) for name in LIBRARIES},
+        },
+        "git_commit": _commit(),
+    }
+
+
+def _commit() -> str | None:
+    try:
+        found = subprocess.run(
+            ["git", "rev-parse", "HEAD"], cwd=Path(__file__).parent, capture_output=True, text=True, timeout=5, check=True
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return found.stdout.strip()

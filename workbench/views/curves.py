@@ -1,0 +1,178 @@
+"""Curves by iteration: evaluated scores of each task, and what was logged at every step; frames first, then figures."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import plotly.graph_objects as go
+
+from workbench.views import style, timeline
+
+SPAN_LABELS = {"iteration": "iteration", "epoch": "epoch", "time": "minutes since the start"}
+
+
+def evaluated(run: Any, kind: str = "teacher_forced") -> pd.DataFrame:
+    """Evaluations of one kind, a row an iteration and task, in order: iteration, trained_task, eval_task, score, loss, n.
+
+    Falls back to the other kind where a run has none of this one.
+    """
+    frame = run.table("eval")
+    chosen = frame[frame["kind"] == kind]
+    if chosen.empty:
+        chosen = frame
+    chosen = chosen.drop_duplicates(["iteration", "eval_task"], keep="last").sort_values(["eval_task", "iteration"], kind="stable")
+    return chosen[["iteration", "trained_task", "eval_task", "kind", "metric", "score", "loss", "n"]].reset_index(drop=True)
+
+
+def by_task(frame: pd.DataFrame, column: str = "score") -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """(iterations, values) of each task of an `evaluated` frame, as `workbench.runs.metrics` takes them."""
+    groups = frame.groupby("eval_task", sort=False, observed=True)
+    return {str(task): (rows["iteration"].to_numpy(np.float64), rows[column].to_numpy(np.float64)) for task, rows in groups}
+
+
+def starts_of(ends: dict[str, int]) -> dict[str, int]:
+    """Last iteration before each task began: the end of the task before, 0 for the first."""
+    starts, before = {}, 0
+    for task, end in ends.items():
+        starts[task], before = before, end
+    return starts
+
+
+def axis_values(run: Any, iterations: np.ndarray, by: str = "iteration") -> np.ndarray:
+    """Positions of iterations on an axis: the iteration, the epoch counted over all tasks, or minutes since the start."""
+    if by == "iteration":
+        return np.asarray(iterations, dtype=np.float64)
+    metrics = run.table("metrics")
+    column = "epoch" if by == "epoch" else "seconds"
+    if metrics.empty or metrics[column].isna().all():
+        return np.asarray(iterations, dtype=np.float64)
+    rows = metrics[["iteration", "task", column]].dropna(subset=[column])
+    at = rows["iteration"].to_numpy(np.float64)
+    values = rows[column].to_numpy(np.float64)
+    if by == "epoch":
+        change = np.flatnonzero(np.diff(values) < 0) + 1
+        carried = np.zeros(len(values))
+        for position in change:
+            carried[position:] += values[position - 1]
+        values = values + carried
+    else:
+        values = values / 60.0
+    return np.interp(np.asarray(iterations, dtype=np.float64), np.concatenate([[0.0], at]), np.concatenate([[0.0], values]))
+
+
+def mean_score(run: Any, kind: str = "teacher_forced") -> pd.DataFrame:
+    """Mean score over the tasks begun so far, at every iteration where all of them were evaluated: iteration, score, tasks."""
+    frame = evaluated(run, kind)
+    ends = timeline.task_ends(run.table("eval"), timeline.tasks(run))
+    if frame.empty or not ends:
+        return pd.DataFrame({"iteration": [], "score": [], "tasks": []})
+    wide = frame.pivot_table(index="iteration", columns="eval_task", values="score", aggfunc="last")
+    wide = wide.reindex(columns=[task for task in ends if task in wide])
+    begun = np.stack([wide.index.to_numpy() > start for start in starts_of({task: ends[task] for task in wide.columns}).values()], axis=1)
+    begun[:, 0] = True
+    complete = (wide.notna().to_numpy() | ~begun).all(axis=1)
+    mean = np.where(begun, wide.to_numpy(), np.nan)[complete]
+    with np.errstate(invalid="ignore"):
+        values = np.nanmean(mean, axis=1) if len(mean) else np.zeros(0)
+    return pd.DataFrame({"iteration": wide.index.to_numpy()[complete], "score": values, "tasks": begun[complete].sum(axis=1)})
+
+
+def mean_figure(run: Any, iteration: int | None = None, dark: bool = False) -> go.Figure:
+    """Mean score of the tasks begun so far by iteration, over the bands in which each task was learnt."""
+    frame = mean_score(run)
+    names = timeline.tasks(run)
+    ends = timeline.task_ends(run.table("eval"), names)
+    if frame.empty:
+        return style.empty("Nothing was evaluated yet", dark)
+    figure = go.Figure()
+    kept = style.thin(frame["iteration"], frame["score"])
+    figure.add_scatter(
+        x=frame["iteration"].to_numpy()[kept],
+        y=frame["score"].to_numpy()[kept],
+        mode="lines+markers",
+        marker={"size": 4},
+        line={"color": style.INK[dark], "width": 1.8},
+        customdata=frame["tasks"].to_numpy()[kept],
+        hovertemplate="iteration %{x:,}<br>mean score %{y:.1f} over %{customdata} tasks<extra></extra>",
+        showlegend=False,
+    )
+    shapes, notes = bands(ends, names, "y domain", dark)
+    style.dress(figure, dark, shapes=shapes, annotations=notes, height=280, margin={"t": 36})
+    if iteration is not None:
+        figure.add_vline(x=iteration, line={"color": style.MUTED[dark], "width": 1.5, "dash": "dot"})
+    figure.update_yaxes(range=[-3, 103], title="mean score")
+    figure.update_xaxes(title="iteration")
+    return figure
+
+
+def bands(
+    ends: dict[str, int], names: list[str], yref: str, dark: bool = False, *, position: Any = None, xref: str = "x", label: bool = True
+) -> tuple[list[dict], list[dict]]:
+    """Shapes and annotations of the bands in which each task was learnt. position: iteration -> axis value."""
+    shapes, notes = [], []
+    for task, start in starts_of(ends).items():
+        x0, x1 = (float(position(value)) if position else float(value) for value in (start, ends[task]))
+        color = style.task_color(names.index(task) if task in names else 0, dark)
+        shapes.append(
+            {
+                "type": "rect",
+                "xref": xref,
+                "yref": yref,
+                "x0": x0,
+                "x1": x1,
+                "y0": 0,
+                "y1": 1,
+                "fillcolor": color,
+                "opacity": 0.10,
+                "line": {"width": 0},
+                "layer": "below",
+            }
+        )
+        if label:
+            notes.append(
+                {
+                    "xref": xref,
+                    "yref": yref,
+                    "x": (x0 + x1) / 2,
+                    "y": 1,
+                    "yanchor": "bottom",
+                    "text": shorten(task, 18),
+                    "showarrow": False,
+                    "font": {"size": 12, "color": color},
+                }
+            )
+    return shapes, notes
+
+
+def shorten(text: str, length: int) -> str:
+    """A name that fits; plotly reads a little HTML, so angle brackets are escaped."""
+    cut = text if len(text) <= length else text[: length - 1] + "…"
+    return cut.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+
+
+def loss_figure(run: Any, column: str = "loss", smoothing: float = 0.6, dark: bool = False) -> go.Figure:
+    """A logged column by iteration, raw (faint) and smoothed on all rows, coloured by the task being learnt."""
+    frame = run.table("metrics")
+    if frame.empty or frame[column].isna().all():
+        return style.empty(f"This run logged no {column}", dark)
+    figure = go.Figure()
+    for index, task in enumerate(timeline.tasks(run)):
+        rows = frame[frame["task"] == task]
+        if rows.empty:
+            continue
+        color = style.task_color(index, dark)
+        x, raw = rows["iteration"].to_numpy(), rows[column].to_numpy(np.float64)
+        smoothed = style.smooth(raw, smoothing)
+        faint, strong = style.thin(x, raw, 800), style.thin(x, smoothed, 800)
+        hover = f"iteration %{{x:,}}<br>{column} %{{y:.4g}}<extra>{shorten(task, 30)}</extra>"
+        figure.add_scatter(
+            x=x[faint], y=raw[faint], mode="lines", line={"color": style.faded(color, 0.3), "width": 1}, hoverinfo="skip", showlegend=False
+        )
+        figure.add_scatter(
+            x=x[strong], y=smoothed[strong], mode="lines", line={"color": color, "width": 2}, name=shorten(task, 24), hovertemplate=hover
+        )
+    figure.update_xaxes(title="iteration")
+    figure.update_yaxes(title=column)
+    return style.dress(figure, dark, height=300)

@@ -1,0 +1,347 @@
+"""What was replayed: how much was asked, generated, kept and refused, how good the texts are, and what each one is nearest to.
+
+`samples` everywhere is the run's table of that name; `Reference` the real examples the run learnt from, where they are at hand.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+import plotly.graph_objects as go
+from plotly.subplots import make_subplots
+from rapidfuzz import fuzz, process
+
+from workbench.tasks import Example, Stream, TaskError, load_stream
+from workbench.tasks.bundled import STREAMS
+from workbench.views.style import MUTED, OKABE_ITO, OKABE_ITO_DARK, dress, empty, task_color, task_colors, task_dash, task_symbol
+from workbench.views.text import in_figure, words
+
+NEAR_COPY = 90.0
+"""Similarity (0..100, rapidfuzz ratio) from which a text counts as a near-copy of a real example."""
+
+ANY_TASK = "any"
+WELL_FORMED = ("kept", "spare", "disagreed")
+MEASURES = {
+    "kept_share": ("kept, % of generated", [0, 100]),
+    "label_valid": ("answer in the label set, %", [0, 100]),
+    "near_copies": ("near-copies of real examples, %", [0, 100]),
+    "distinct_1": ("distinct words, share", [0, 1]),
+    "distinct_2": ("distinct word pairs, share", [0, 1]),
+    "self_chrf": ("self-chrF (100: all alike)", [0, 100]),
+    "length": ("words a text", None),
+}
+MOST_DRAWS = 60
+_TEXTS, _CHRF_TEXTS = 64, 20
+
+
+class Reference(NamedTuple):
+    """Training examples and closed answer sets by task; `sentence` says why they are missing where they are."""
+
+    examples: Mapping[str, tuple[Example, ...]]
+    labels: Mapping[str, tuple[str, ...] | None]
+    sentence: str = ""
+
+
+def reference(config: Mapping[str, Any]) -> Reference:
+    """The real training examples of a run, by its plain config. Never goes to the network and never opens a path the run names.
+
+    Bundled streams are read from the repository, published ones from the folder in WORKBENCH_DATA.
+    """
+    limits = config.get("tasks") or {}
+    return _reference(
+        str(config.get("stream", "")), os.environ.get("WORKBENCH_DATA"), limits.get("train_limit"), int(config.get("seed", 0))
+    )
+
+
+@lru_cache(maxsize=8)
+def _reference(spec: str, folder: str | None, train_limit: int | None, seed: int) -> Reference:
+    if spec.startswith("hub:"):
+        return Reference({}, {}, "The real examples of a hub stream are not stored with the run, so nothing is compared with them.")
+    if spec not in STREAMS and not folder:
+        return Reference({}, {}, "Set WORKBENCH_DATA to the folder of the published files to see the nearest real example of each text.")
+    try:
+        stream = _stream(spec, folder).limited(train_limit, None, seed)
+    except (TaskError, OSError, ValueError) as error:
+        return Reference({}, {}, f"The real examples could not be read: {error}")
+    return Reference({task.name: task.train for task in stream.tasks}, {task.name: task.labels for task in stream.tasks})
+
+
+@lru_cache(maxsize=4)
+def _stream(spec: str, folder: str | None) -> Stream:
+    return load_stream(spec, folder)
+
+
+def asked(samples: pd.DataFrame, tasks: Sequence[str], gamma: float | None, real: Reference) -> dict[tuple[int, str], int]:
+    """How many samples each draw had to keep, by (iteration, task), as LAMOL counts; empty where the training sizes are not known."""
+    wanted: dict[tuple[int, str], int] = {}
+    if gamma is None:
+        return wanted
+    for (iteration, task, trained), _ in samples.groupby(["iteration", "task", "trained_task"]):
+        if trained in tasks and trained in real.examples and (old := list(tasks).index(trained)):
+            each = math.ceil(gamma * len(real.examples[trained]) - 1e-9) // old
+            wanted[int(iteration), str(task)] = each * old if task == ANY_TASK else each
+    return wanted
+
+
+def counts(samples: pd.DataFrame, wanted: Mapping[tuple[int, str], int] | None = None) -> pd.DataFrame:
+    """One row a draw (iteration, trained_task, task): asked, generated, kept, refused, spare, and seconds."""
+    rows = []
+    for (iteration, trained, task), own in samples.groupby(["iteration", "trained_task", "task"], sort=True, dropna=False):
+        kept, spare = int(own["kept"].sum()), int((own["verdict"] == "spare").sum())
+        rows.append(
+            {
+                "iteration": int(iteration),
+                "trained_task": trained,
+                "task": task,
+                "asked": (wanted or {}).get((int(iteration), str(task))),
+                "generated": len(own),
+                "kept": kept,
+                "refused": len(own) - kept - spare,
+                "spare": spare,
+                "seconds": float(own["seconds"].sum()),
+            }
+        )
+    frame = pd.DataFrame(rows, columns=["iteration", "trained_task", "task", "asked", "generated", "kept", "refused", "spare", "seconds"])
+    return frame.astype({"asked": "Int64"})
+
+
+def reasons(samples: pd.DataFrame) -> pd.DataFrame:
+    """Verdicts by task: task, verdict, n; 'kept' first, then by how frequent."""
+    table = samples.groupby(["task", "verdict"], dropna=False).size().rename("n").reset_index()
+    order = {"kept": 0, "spare": 1}
+    return table.sort_values(["n"], ascending=False).sort_values(
+        "verdict", key=lambda names: names.map(lambda name: order.get(name, 2)), kind="stable", ignore_index=True
+    )
+
+
+def reasons_figure(samples: pd.DataFrame, tasks: Sequence[str], dark: bool = False) -> go.Figure:
+    """A bar a task, from kept to the reasons of refusal. Kept is green, spare grey; reasons take the other colours."""
+    if samples.empty:
+        return empty("No sample was drawn here.", dark)
+    rows, palette = reasons(samples), OKABE_ITO_DARK if dark else OKABE_ITO
+    present = [task for task in (*tasks, ANY_TASK) if task in set(rows["task"])]
+    others = [verdict for verdict in rows["verdict"].drop_duplicates() if verdict not in ("kept", "spare")]
+    colors = {"kept": palette[2], "spare": MUTED[dark]} | {
+        verdict: palette[(5, 1, 3, 6, 4, 0, 7)[i % 7]] for i, verdict in enumerate(others)
+    }
+    figure = go.Figure()
+    for verdict in [name for name in ("kept", "spare", *others) if name in set(rows["verdict"])]:
+        n = rows[rows["verdict"] == verdict].set_index("task")["n"].reindex(present)
+        figure.add_bar(
+            y=[in_figure(task, 24) for task in present],
+            x=n.to_numpy(dtype=float),
+            name=in_figure(verdict or "no verdict", 40),
+            orientation="h",
+            marker={"color": colors.get(verdict, MUTED[dark]), "line": {"width": 0}},
+            hovertemplate="%{y}: %{x} " + in_figure(verdict, 40) + "<extra></extra>",
+        )
+    figure.update_layout(barmode="stack", bargap=0.35, legend={"traceorder": "normal"})
+    figure.update_yaxes(autorange="reversed", showgrid=False)
+    figure.update_xaxes(title="texts generated", rangemode="tozero")
+    return dress(figure, dark, height=110 + 34 * len(present), margin={"t": 40})
+
+
+def body(row: Mapping[str, Any]) -> str:
+    """What of a sample is compared with real examples: its context, or its question where it has none, or the raw text."""
+    return str(row.get("context") or row.get("question") or row.get("text") or "")
+
+
+def nearest(samples: pd.DataFrame, real: Reference) -> pd.DataFrame:
+    """similarity (0..100) and position of the nearest real example, of the task asked, or of any; index as `samples`.
+
+    Columns: similarity, nearest_task, nearest_at (position in real.examples[nearest_task]); NaN, '' and -1 where nothing is at hand.
+    """
+    found = pd.DataFrame({"similarity": np.nan, "nearest_task": "", "nearest_at": -1}, index=samples.index)
+    for task, own in samples.groupby("task", dropna=False):
+        names = [str(task)] if task in real.examples else (list(real.examples) if task == ANY_TASK else [])
+        places = [(name, at) for name in names for at in range(len(real.examples[name]))]
+        if not places:
+            continue
+        texts = [body(row) for row in own[["context", "question", "text"]].to_dict("records")]
+        choices = [example.context or example.question for name in names for example in real.examples[name]]
+        scores = process.cdist([text[:2000] for text in texts], choices, scorer=fuzz.ratio, dtype=np.uint8)
+        best = scores.argmax(axis=1)
+        found.loc[own.index, "similarity"] = scores[np.arange(len(texts)), best].astype(float)
+        found.loc[own.index, "nearest_task"] = [places[at][0] for at in best]
+        found.loc[own.index, "nearest_at"] = [places[at][1] for at in best]
+    return found
+
+
+def distinct(texts: Sequence[str], n: int) -> float:
+    """Different n-grams of words over all of them (Li et al. 2016); NaN where there is none."""
+    grams = [gram for text in texts for gram in _grams(words(text.casefold()), n)]
+    return len(set(grams)) / len(grams) if grams else float("nan")
+
+
+def _grams(tokens: list[str], n: int) -> list[tuple[str, ...]]:
+    return [tuple(tokens[i : i + n]) for i in range(len(tokens) - n + 1)]
+
+
+def self_chrf(texts: Sequence[str]) -> float:
+    """Mean chrF of each text against the next one, the last against the first; 100: all alike. NaN for fewer than two."""
+    from sacrebleu.metrics.chrf import CHRF
+
+    texts = [text[:600] for text in texts if text.strip()]
+    if len(texts) < 2:
+        return float("nan")
+    metric = CHRF()
+    return float(np.mean([metric.sentence_score(text, [texts[(at + 1) % len(texts)]]).score for at, text in enumerate(texts)]))
+
+
+def near_copies(samples: pd.DataFrame, real: Reference, task: str) -> float:
+    """Share of texts, in percent, with a real example of the task (any task, where none was asked) at NEAR_COPY or above."""
+    names = [task] if task in real.examples else (list(real.examples) if task == ANY_TASK else [])
+    choices = [example.context or example.question for name in names for example in real.examples[name]]
+    if not choices or samples.empty:
+        return float("nan")
+    texts = [body(row)[:2000] for row in samples[["context", "question", "text"]].to_dict("records")]
+    return 100 * float((process.cdist(texts, choices, scorer=fuzz.ratio, score_cutoff=NEAR_COPY, dtype=np.uint8) > 0).any(axis=1).mean())
+
+
+def some_draws(samples: pd.DataFrame, most: int = MOST_DRAWS) -> pd.DataFrame:
+    """The samples of at most `most` iterations, evenly spaced, first and last included."""
+    at = np.unique(samples["iteration"].to_numpy())
+    if len(at) <= most:
+        return samples
+    return samples[samples["iteration"].isin(at[np.unique(np.linspace(0, len(at) - 1, most).round().astype(int))])]
+
+
+def quality(samples: pd.DataFrame, real: Reference) -> pd.DataFrame:
+    """One row a draw (iteration, task): the MEASURES over its kept texts (at most 64 of them, 20 for self-chrF, drawn by a fixed seed).
+
+    Of a long run, MOST_DRAWS iterations.
+    """
+    rows = []
+    for (iteration, task), own in some_draws(samples).groupby(["iteration", "task"]):
+        kept = own[own["kept"]]
+        some = kept.sample(_TEXTS, random_state=0) if len(kept) > _TEXTS else kept
+        texts = [body(row) for row in some[["context", "question", "text"]].to_dict("records")]
+        labels = real.labels.get(str(task))
+        formed = own[own["answer_generated"].fillna("").ne("") | own["verdict"].isin(WELL_FORMED)]
+        rows.append(
+            {
+                "iteration": int(iteration),
+                "task": str(task),
+                "texts": len(own),
+                "kept_share": 100 * float(own["kept"].mean()),
+                "label_valid": 100 * float(formed["answer_generated"].isin(labels).mean()) if labels and len(formed) else float("nan"),
+                "near_copies": near_copies(some, real, str(task)),
+                "distinct_1": distinct(texts, 1),
+                "distinct_2": distinct(texts, 2),
+                "self_chrf": self_chrf(texts[:_CHRF_TEXTS]),
+                "length": float(np.mean([len(words(text)) for text in texts])) if texts else float("nan"),
+            }
+        )
+    return pd.DataFrame(rows, columns=["iteration", "task", "texts", *MEASURES])
+
+
+def quality_figure(rows: pd.DataFrame, tasks: Sequence[str], dark: bool = False, columns: int = 3, at: int | None = None) -> go.Figure:
+    """The quality strip: one small panel a measure over iterations, a line a task; a dotted line marks iteration `at`."""
+    shown = [name for name in MEASURES if name in rows and rows[name].notna().any()]
+    if not shown:
+        return empty("No text was kept, so there is nothing to measure.", dark)
+    lines = math.ceil(len(shown) / columns)
+    titles = [MEASURES[name][0] for name in shown]
+    figure = make_subplots(lines, columns, subplot_titles=titles, shared_xaxes=False, vertical_spacing=0.3 / lines, horizontal_spacing=0.07)
+    names = [task for task in (*tasks, ANY_TASK) if task in set(rows["task"])]
+    colors = task_colors(list(tasks), dark)
+    for place, measure in enumerate(shown):
+        row, column = divmod(place, columns)
+        for task in names:
+            own = rows[rows["task"] == task].sort_values("iteration")
+            index = list(tasks).index(task) if task in tasks else 0
+            color = colors.get(task, MUTED[dark])
+            figure.add_scatter(
+                x=own["iteration"].to_numpy(),
+                y=own[measure].to_numpy(),
+                mode="lines+markers",
+                name=in_figure(task, 24),
+                legendgroup=task,
+                showlegend=place == 0,
+                line={"color": color, "width": 2, "dash": task_dash(index)},
+                marker={"color": color, "size": 6, "symbol": task_symbol(index)},
+                hovertemplate="%{y:.3g} at %{x:,}<extra>" + in_figure(task, 24) + "</extra>",
+                row=row + 1,
+                col=column + 1,
+            )
+        if at is not None:
+            figure.add_vline(x=at, line={"dash": "dot", "width": 1, "color": MUTED[dark]}, row=row + 1, col=column + 1)  # pyright: ignore[reportArgumentType]
+        bounds = MEASURES[measure][1]
+        span = None if bounds is None else [bounds[0] - 0.04 * bounds[1], bounds[1] * 1.04]
+        figure.update_yaxes(range=span, rangemode="tozero" if span is None else None, nticks=4, row=row + 1, col=column + 1)
+        figure.update_xaxes(nticks=4, row=row + 1, col=column + 1)
+    for title in figure.layout.annotations[: len(shown)]:
+        title.update(font={"size": 12}, xanchor="left", x=title.x - 0.5 * (1 - 0.07 * (columns - 1)) / columns, yshift=2)
+    return dress(figure, dark, height=80 + 150 * lines, margin={"t": 64, "b": 32}, legend={"y": 1 + 34 / (150 * lines)})
+
+
+ORDERS = {
+    "as drawn": ("chain", True),
+    "energy, low first": ("energy", True),
+    "energy, high first": ("energy", False),
+    "similarity, high first": ("similarity", False),
+    "similarity, low first": ("similarity", True),
+    "rating, low first": ("rating", True),
+    "rating, high first": ("rating", False),
+}
+
+
+def choose(
+    samples: pd.DataFrame,
+    *,
+    task: str = "",
+    verdicts: Sequence[str] = (),
+    recognised: Sequence[str] = (),
+    words_in: str = "",
+    order: str = "as drawn",
+) -> pd.DataFrame:
+    """The samples that pass the filters, in an order of ORDERS (rows without the value come last)."""
+    rows = samples
+    if task:
+        rows = rows[rows["task"] == task]
+    if verdicts:
+        rows = rows[rows["verdict"].isin(list(verdicts))]
+    if recognised:
+        rows = rows[rows["recognised"].fillna("").isin(list(recognised))]
+    if words_in.strip():
+        whole = (
+            rows["text"].fillna("")
+            + "\n"
+            + rows["context"].fillna("")
+            + "\n"
+            + rows["question"].fillna("")
+            + "\n"
+            + rows["answer"].fillna("")
+        )
+        rows = rows[whole.str.contains(words_in.strip(), case=False, regex=False)]
+    column, ascending = ORDERS.get(order, ORDERS["as drawn"])
+    return rows.sort_values(column, ascending=ascending, kind="stable", na_position="last") if column in rows else rows
+
+
+def figure(run: Any, dark: bool = False) -> go.Figure:
+    """The quality strip of a run."""
+    samples = run.table("samples")
+    tasks = list(run.info.tasks)
+    return (
+        quality_figure(quality(samples, reference(run.config)), tasks, dark) if len(samples) else empty("This run replayed nothing.", dark)
+    )
+
+
+def energy_figure(samples: pd.DataFrame, tasks: Sequence[str], dark: bool = False) -> go.Figure:
+    """Energies of the texts drawn, kept against refused, for samples that have one."""
+    known = samples.dropna(subset=["energy"])
+    if known.empty:
+        return empty("These texts were not drawn from an energy.", dark)
+    result = go.Figure()
+    for kept, name, color in ((True, "kept", task_color(2, dark)), (False, "refused or spare", task_color(5, dark))):
+        own = known[known["kept"] == kept]
+        if len(own):
+            result.add_histogram(x=own["energy"].to_numpy(), name=name, marker={"color": color}, opacity=0.65, nbinsx=40)
+    result.update_layout(barmode="overlay", xaxis_title="energy U(z), nats", yaxis_title="texts")
+    return dress(result, dark, height=260, margin={"t": 36})
