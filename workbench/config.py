@@ -136,7 +136,7 @@ class TrainingConfig(Section):
     """The loop."""
 
     epochs: int = Field(3, ge=1, description="epochs a task")
-    batch_size: int = Field(32, ge=1, description="sequences a step")
+    batch_size: int = Field(16, ge=1, description="sequences a step")
     lr: float = Field(1e-3, gt=0, description="AdamW learning rate of the language model, linear decay a task")
     latent_lr: float = Field(2e-3, gt=0, description="learning rate of encoder and connector")
     warmup: float = Field(0.05, ge=0, le=1, description="share of a task's steps in which the learning rate rises")

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from streamlit.testing.v1 import AppTest
 
 from tests.app.conftest import PAGES, ROOT, SMALL, Opener, faults, words
 from workbench.runs.synthetic import write_run
@@ -46,16 +47,26 @@ def test_a_broken_file_costs_its_panels_only(open_page: Opener, folders: dict[st
         assert "broken file" in text and "eval" in text and "workbench check" in text
 
 
-@pytest.mark.parametrize("page", PAGES)
-@pytest.mark.parametrize("name", ["20260102-030405_lsebmcl_synthetic_s9", "../../etc/passwd", "<b>x</b>"])
-def test_an_unknown_link_is_said_and_no_other_run_stands_in(open_page: Opener, folders: dict[str, Path], page: str, name: str):
-    app = open_page(folders["many"], page, run=name)
+def unknown_link(app: AppTest, name: str) -> None:
     assert faults(app) == []
     assert any("names a run that is not here" in element.value for element in app.warning)
     assert any(repr(name) in element.value for element in app.text)
     assert app.selectbox(key="run").value is None
-    if name.startswith("2026"):
-        assert "Nearest names: 20260102-030405_lsebmcl_synthetic_s0" in words(app)
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_an_unknown_link_is_said_and_no_other_run_stands_in(open_page: Opener, folders: dict[str, Path], page: str):
+    app = open_page(folders["many"], page, run="20260102-030405_lsebmcl_synthetic_s9")
+    unknown_link(app, "20260102-030405_lsebmcl_synthetic_s9")
+    assert "Nearest names: 20260102-030405_lsebmcl_synthetic_s0" in words(app)
+
+
+@pytest.mark.parametrize("name", ["../../etc/passwd", "/etc", "<b>x</b>", "..", "x" * 5000])
+def test_a_hostile_link_is_an_unknown_link(open_page: Opener, folders: dict[str, Path], name: str):
+    app = open_page(folders["many"], "overview", run=name)
+    assert faults(app) == []
+    assert any("names a run that is not here" in element.value for element in app.warning)
+    assert any(name[:100] in element.value for element in app.text) and app.selectbox(key="run").value is None
 
 
 def test_the_nearest_name_opens_the_run(open_page: Opener, folders: dict[str, Path]):

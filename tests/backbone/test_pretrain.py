@@ -3,16 +3,19 @@ from __future__ import annotations
 import gzip
 import hashlib
 import json
+import re
 from pathlib import Path
 
 import pytest
 import torch
 
 from workbench.backbone.load import load_backbone
+from workbench.backbone.practice import Practice
 from workbench.backbone.pretrain import Recipe, pretrain
 from workbench.config import BackboneConfig
 from workbench.energy.encoder import Encoder
 
+BRIEF = Practice(repeats=3, mixed=2, repeat_rows=3, first=4, records=2, rows=1, texts=2)
 SMALL = Recipe(420, 32, 2, 4, 2, 48, dim=4, row=32, rows=2, autoencoder_rows=1, texts=4, warmup=2, narration=60, evaluated=12)
 
 
@@ -27,21 +30,22 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_pretraining_ships_a_loadable_model_and_repeats(data: Path, tmp_path: Path) -> None:
     rows: list[dict] = []
-    cards = [pretrain(data, tmp_path / name, Encoder, steps=6, seed=3, recipe=SMALL, save_every=0, on_step=rows.append) for name in "ab"]
+    cards = [pretrain(data, tmp_path / name, Encoder, steps=6, seed=3, recipe=SMALL, practice=BRIEF, save_every=0, on_step=rows.append) for name in "ab"]
     assert cards[0]["files"] == cards[1]["files"] and cards[0]["held_out_perplexity"] == cards[1]["held_out_perplexity"]
     assert rows[0]["step"] == 6 and rows[0]["kl"] > 0
     assert {path.name for path in (tmp_path / "a").iterdir()} == {*cards[0]["files"], "card.json"}
     text = (tmp_path / "a" / "card.json").read_text(encoding="utf-8")
     assert json.loads(text) == cards[0] and str(tmp_path) not in text and str(data) not in text
-    backbone = load_backbone(BackboneConfig(name=str(tmp_path / "a")), 4)
+    backbone = load_backbone(BackboneConfig.model_validate({"name": str(tmp_path / "a")}), 4)
     Encoder(32, 4).load_state_dict(backbone.encoder_state or {})
     assert not torch.equal(
-        backbone.connector.linear.weight, load_backbone(BackboneConfig(name=str(tmp_path / "a")), 5).connector.linear.weight
+        backbone.connector.linear.weight,
+        load_backbone(BackboneConfig.model_validate({"name": str(tmp_path / "a")}), 5).connector.linear.weight,
     )
 
 
 def test_minutes_choose_the_steps(data: Path, tmp_path: Path) -> None:
-    card = pretrain(data, tmp_path / "a", Encoder, minutes=0.0, seed=3, recipe=SMALL)
+    card = pretrain(data, tmp_path / "a", Encoder, minutes=0.0, seed=3, recipe=SMALL, practice=BRIEF)
     assert card["steps"] == 40 and "--steps 40" in card["command"]
 
 
@@ -53,12 +57,13 @@ def test_the_bundled_model_is_small_and_is_what_its_card_says() -> None:
     assert sum(path.stat().st_size for path in BUNDLED.iterdir()) < 16e6
     for name, file in card["files"].items():
         assert hashlib.sha256((BUNDLED / name).read_bytes()).hexdigest() == file["sha256"], name
-    assert card["curve"][-1]["step"] == card["steps"] and card["curve"][-1]["loss"] < card["curve"][0]["loss"] / 2
+    first = [row for row in card["curve"] if "step" in row]
+    assert 0 <= card["steps"] - first[-1]["step"] < 25 and first[-1]["loss"] < first[0]["loss"] / 2
     assert min(each["delta_nll"] for each in card["latent"].values()) > 0.2
 
 
 def test_the_bundled_model_copies_and_its_latent_decodes_a_sample() -> None:
-    backbone = load_backbone(BackboneConfig(), 32)
+    backbone = load_backbone(BackboneConfig.model_validate({}), 32)
     tokens = backbone.tokens
     asked = [
         *tokens.encode("the tailor sold the green wagon to nora in may ."),
@@ -80,6 +85,8 @@ def test_the_bundled_model_copies_and_its_latent_decodes_a_sample() -> None:
 
 
 def test_the_bundled_tokenizer_keeps_the_words_of_its_streams_whole() -> None:
-    tokens = load_backbone(BackboneConfig(), 32).tokens
-    words = "the doctor moved the blue drum with a shovel before nils found the boat in may . what is the average games with coach finn ?".split()
+    tokens = load_backbone(BackboneConfig.model_validate({}), 32).tokens
+    words = re.findall(
+        r"\S+", "the doctor moved the blue drum with a shovel before nils found the boat in may . what is the average games ?"
+    )
     assert sum(len(tokens.encode(word)) for word in words) < 1.2 * len(words)

@@ -60,7 +60,7 @@ def test_help_teaches() -> None:
         (("train", "--backbone", "./nowhere"), "backbone.name"),
         (("show", "nothing"), "nothing"),
         (("resume", "nothing"), "nothing"),
-        (("bench", "chains"), "did you mean 'chain'"),
+        (("bench", "steps"), "did you mean 'step'"),
     ],
 )
 def test_bad_input_is_one_sentence_and_no_trace(words: tuple[str, ...], sentence: str, tmp_path: Path) -> None:

@@ -20,14 +20,16 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from playwright.sync_api import expect
 
 ROOT = Path(__file__).resolve().parents[2]
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 CHROMIUM = os.environ.get("CHROMIUM") or next((path for name in NAMES if (path := shutil.which(name))), None)
 FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update", "--disable-sync"]
-PATIENCE = 90_000  # milliseconds: these tests wait for states, and a shared machine may be slow
+PATIENCE = int(os.environ.get("PATIENCE", "90000"))  # milliseconds: these tests wait for states, and a shared machine may be slow
 SHOTS = Path(os.environ.get("SCREENSHOTS") or Path(tempfile.gettempdir()) / "workbench-screenshots")
 
+expect.set_options(timeout=PATIENCE)
 if CHROMIUM is None:
     collect_ignore_glob = ["test_*.py"]
 
@@ -138,6 +140,7 @@ def settled(page) -> None:  # type: ignore[no-untyped-def]
         page.wait_for_selector(idle)
         page.wait_for_timeout(250)
     page.wait_for_selector("[data-testid=stHeading], [data-testid=stAlert]")
+    page.wait_for_function("document.querySelectorAll('[data-testid=stSkeleton]').length === 0")
     drawn = "[...document.querySelectorAll('[data-testid=stPlotlyChart]')].every(chart => chart.querySelector('.main-svg'))"
     page.wait_for_function(drawn)
     page.wait_for_selector(idle)

@@ -7,8 +7,8 @@ import sys
 import numpy as np
 import pandas as pd
 import pytest
-from latent_cases import gaussians
 
+from tests.views.latent_cases import gaussians
 from workbench.views import chains as views
 from workbench.views import mixing, sampler
 from workbench.views.energy import SavedEnergy

@@ -6,8 +6,8 @@ from math import erf, exp, log, pi, sqrt
 
 import numpy as np
 import pytest
-from latent_cases import arrays, energy, gaussians, header
 
+from tests.views.latent_cases import arrays, energy, gaussians, header
 from workbench.views import landscape, minima, slices
 from workbench.views.energy import MIXTURE, EnergyFileError, from_arrays
 from workbench.views.snapshots import Codes, at_or_before
@@ -73,7 +73,9 @@ def test_the_same_as_the_energy_that_was_trained(reference: str):
     torch = pytest.importorskip("torch")
     latent = pytest.importorskip("workbench.energy.latent")
     saved, about = arrays(3, shared=reference == "isotropic", seed=4), header(3, 0.9, reference)
-    trained = latent.LatentEnergy.from_safetensors_dict({name: torch.tensor(value, dtype=torch.float32) for name, value in saved.items()}, about)
+    trained = latent.LatentEnergy.from_safetensors_dict(
+        {name: torch.tensor(value, dtype=torch.float32) for name, value in saved.items()}, about
+    )
     trained = trained.double()
     tensors, metadata = trained.to_safetensors_dict()
     found = from_arrays({name: value.numpy() for name, value in tensors.items()}, metadata)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from latent_cases import energy, gaussians
 
+from tests.views.latent_cases import energy, gaussians
 from workbench.views import landscape, sampler, slices
 
 COUNT = 20_000

@@ -78,10 +78,10 @@ def energy_groups(run: Any, energy: SavedEnergy, codes: Codes | None, walk: Chai
     groups = {"data codes": latent_space.data_energy(energy, codes, task)}
     if walk is not None and walk.task == task:
         groups["short-run samples"] = walk.energy[-1].astype(float)
+    if walk is not None and walk.task == task and not walk.anew:
         samples = run.table("samples")
-        rows = samples[(samples["task"] == task) & (samples["iteration"] <= walk.iteration)] if len(samples) else samples
+        rows = samples[(samples["task"] == task) & (samples["iteration"] == walk.iteration)] if len(samples) else samples
         if len(rows):
-            rows = rows[rows["iteration"] == rows["iteration"].max()]
             kept = rows["kept"].fillna(False).astype(bool)
             groups["replay kept"], groups["replay refused"] = (
                 rows.loc[which, "energy"].dropna().to_numpy(float) for which in (kept, ~kept)
@@ -108,16 +108,20 @@ def answer_figure(here: frame.Cursor) -> tuple[go.Figure, pd.DataFrame]:
     return figure.update_layout(height=460), rows
 
 
-def point_panel(at: Scene) -> None:
-    """The clicked point: coordinates, energies, the nearest texts, and what to do with it."""
+def point_input() -> None:
+    """The field that names the picked point; a click on the map fills it in."""
     st.text_input(
         "Point",
         key="at",
         bind="query-params",
-        placeholder="x, y on the slice; code:UID; chain:7; start:7",
-        width=420,
+        placeholder="x, y or code:UID or chain:7",
+        width=230,
         help="A click on the map fills this in",
     )
+
+
+def point_panel(at: Scene) -> None:
+    """The clicked point: coordinates, energies, the nearest texts, and what to do with it."""
     point = picked(at)
     if point is None:
         st.caption("Click on the map, or write a point: its energies and the texts nearest to it appear here.")
@@ -147,7 +151,7 @@ def point_panel(at: Scene) -> None:
 
 def _to_bench() -> None:
     st.session_state["detail"] = "Sampler bench"
-    st.session_state["start"] = "picked"
+    st.session_state["start"] = "picked point"
 
 
 def energies_at(energy: SavedEnergy, z: np.ndarray) -> pd.DataFrame:

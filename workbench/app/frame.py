@@ -42,6 +42,7 @@ __all__ = [
     "Cursor",
     "ago",
     "all_runs",
+    "beside",
     "boundary",
     "chart",
     "code_popover",
@@ -94,7 +95,13 @@ STATUS = {
 # Streamlit leaves six rem above every page; words in a status line are not code.
 LOOK = """<style>
 [data-testid="stMainBlockContainer"] { padding: 3.5rem clamp(1rem, 3vw, 3rem) 4rem; }
+[data-testid="stMainBlockContainer"] { container-type: inline-size; }
 .st-key-page_header { margin-bottom: -0.75rem; }
+[class*="st-key-downloads_"] button { min-height: 0; padding: 0; font-size: 0.8rem; opacity: 0.85; }
+@container (max-width: 760px) {
+  [class*="st-key-beside_"] [data-testid="stColumn"] { min-width: 100%; }
+  [class*="st-key-cards_"] [data-testid="stColumn"] { min-width: calc(50% - 1rem); }
+}
 </style>"""
 
 
@@ -161,6 +168,12 @@ def go(**where: Any) -> None:
 def run_names() -> list[str]:
     """Names of the runs on show, newest first."""
     return [info.name for info in all_runs()]
+
+
+def beside(spec: Any, key: str, *, gap: Any = "large") -> list[Any]:
+    """Columns that stand under each other where the page is narrow."""
+    with st.container(key=f"beside_{key}"):
+        return list(st.columns(spec, gap=gap))
 
 
 def folder_name() -> str:
@@ -256,7 +269,7 @@ def _iteration_widget(found: tuple[list[int], int], page: str, messages: list[st
         if wanted is None:
             continue
         # Any iteration of the run can be linked to; the slider lists the saved ones and the one that is open.
-        if str(wanted).isdecimal() and int(wanted) <= last:
+        if str(wanted).isascii() and str(wanted).isdecimal() and int(wanted) <= last:
             options.add(int(wanted))
         elif wanted == st.query_params.get("it"):
             messages.append(f"No iteration {str(wanted)[:40]!r} in this run; it has 0 to {last:,}. Shown: the last one saved.")

@@ -15,7 +15,7 @@ from workbench.app.store import CachedRun, Signature, files_signature
 from workbench.runs import ratings
 from workbench.tasks import TaskError, load_stream
 from workbench.tasks.bundled import STREAMS
-from workbench.views import snapshots
+from workbench.views import sampler, snapshots
 from workbench.views.energy import SavedEnergy
 from workbench.views.slices import Slice
 from workbench.views.snapshots import Chains, Codes
@@ -59,6 +59,32 @@ def chains_near(run: Any, iteration: int, task: str) -> Chains | None:
     """The chains of a task saved at or before an iteration, else the first saved, else None."""
     found = snapshots.at_or_before(snapshots.chain_iterations(run, task), iteration)
     return None if found is None else chains(run, found, task)
+
+
+@st.cache_resource(max_entries=16, show_spinner="Running chains on this energy")
+def _stand_in(path: str, iteration: int, task: str, signature: Signature, steps: int, delta: float, kernel: str) -> Chains:
+    saved = energy(CachedRun(Path(path)), iteration)
+    walk = sampler.walk(saved, task, sampler.reference_starts(saved, task, 64, 0), steps, delta, kernel, 0)
+    z, value, norms, accept = (np.asarray(part, np.float32) for part in (walk.z, walk.energy, walk.grad_norm, walk.accept))
+    return Chains(z, value, norms, accept, task, iteration, kernel, delta, anew=True)
+
+
+def chains_on(run: Any, at: int, iteration: int, task: str) -> Chains | None:
+    """Chains of a task on the energy saved at `at`: the run's own nearest to `iteration`, else 64 run now with its K and step size.
+
+    Chains of another moment would be drawn over an energy they never moved on. None where that energy does not know the task.
+    """
+    moments = snapshots.energy_iterations(run)
+    own = [value for value in snapshots.chain_iterations(run, task) if snapshots.at_or_before(moments, value) == at]
+    found = snapshots.at_or_before(own, iteration)
+    if found is not None:
+        return chains(run, found, task)
+    if task not in energy(run, at).symbols:
+        return None
+    settings = run.config.get("energy") or {}
+    steps, delta, kernel = int(settings.get("steps") or 0), float(settings.get("delta") or 0.4), str(settings.get("kernel") or "ula")
+    signature = _signature(run, "weights", f"energy_{at:09d}")
+    return _stand_in(str(run.path), at, task, signature, steps, delta, kernel if kernel in sampler.KERNELS else "ula")
 
 
 @st.cache_resource(max_entries=8, show_spinner=False)

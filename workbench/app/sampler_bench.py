@@ -19,7 +19,8 @@ from workbench.app.energy_panels import Scene
 from workbench.views import landscape, sampler, slices
 from workbench.views.sampler import Walk
 
-STARTS = {"reference": "The task's reference", "codes": "Its codes", "picked": "The picked point"}
+STARTS = ("reference", "codes", "picked point")
+KERNELS = ("ULA", "MALA", "wrong sign")
 DECODE_SECONDS = 300
 DECODED = 4
 
@@ -32,15 +33,14 @@ def bench_panel(at: Scene) -> None:
         kernel = (
             st.segmented_control(
                 "Kernel",
-                list(sampler.KERNELS),
-                default="ula",
+                KERNELS,
+                default="ULA",
                 required=True,
                 key="kernel",
                 bind="query-params",
-                format_func={"ula": "ULA", "mala": "MALA", "wrong sign": "Wrong sign"}.__getitem__,
             )
-            or "ula"
-        )
+            or "ULA"
+        ).lower()
         steps = int(
             st.slider("K, steps", 1, 200, min(max(int(energy_config.get("steps") or 20), 1), 200), key="k", bind="query-params", width=170)
         )
@@ -57,9 +57,7 @@ def bench_panel(at: Scene) -> None:
                 help="Pang's δ: drift δ²/2, noise δ",
             )
         )
-        start = (
-            st.selectbox("Start", list(STARTS), key="start", bind="query-params", format_func=STARTS.__getitem__, width=190) or "reference"
-        )
+        start = st.selectbox("Start", STARTS, key="start", bind="query-params", width=150) or STARTS[0]
         count = int(st.slider("Chains", 1, 128, 32, key="n", bind="query-params", width=130))
         seed = int(st.number_input("Seed", 0, 10_000, 0, key="bseed", bind="query-params", width=110))
     st.caption(f"Task {task} at iteration {at.iteration:,}. {sampler.KERNELS[kernel]}.")
@@ -78,12 +76,13 @@ def bench_panel(at: Scene) -> None:
     if begin is None:
         return
     chains = sampler.walk(at.energy, task, begin, steps, delta, kernel, seed)
-    xs, ys = at.where.axes(81)
-    values = slices.field(at.energy, at.slice, xs, ys, "U", task)
-    shared = energy_panels.colors(at.here.run, at.slice, at.where, "U", task, (at.iteration,))
-    background = landscape.heatmap(values, at.where, at.slice, "U", shared)
+    mine = at.codes.of(task) if at.codes is not None else begin[:0]
+    where = slices.extent(at.slice, mine, begin, sampler.reference_starts(at.energy, task, 200, 0), margin=0.25)
+    values = slices.field(at.energy, at.slice, *where.axes(81), "U", task)
     known = latent_space.data_energy(at.energy, at.codes, task)
-    figure = sampler.bench(background, chains, at.slice, at.where, known, dark=at.here.dark)
+    seen = np.concatenate([known, chains.energy.ravel() if kernel != "wrong sign" else chains.energy[0]])
+    background = landscape.heatmap(values, where, at.slice, "U", slices.color_range([values], "U", include=seen))
+    figure = sampler.bench(background, chains, at.slice, where, known, dark=at.here.dark)
     frame.chart(
         figure,
         key="bench",
@@ -107,7 +106,7 @@ def starts(at: Scene, task: str, kind: str, count: int, seed: int) -> np.ndarray
             st.info(f"No codes of {task} were saved at this moment; choose another start.", icon=":material/block:")
             return None
         return mine[np.random.default_rng([seed, 3]).integers(len(mine), size=count)].astype(np.float64)
-    if kind == "picked":
+    if kind == "picked point":
         point = energy_panels.picked(at)
         if point is None:
             st.info("No point is picked: click on the map, or write one under Point.", icon=":material/ads_click:")

@@ -1,6 +1,6 @@
 """What the bundled model is pretrained on: public-domain prose read in place, generated narration, and documents made from both.
 
-Documents besides plain text: recitation (a passage, then a stretch of it again) and records (`context __sep__ cue __ans__ rest`, where
+Documents besides plain text: recitation (a passage, its words now and then shuffled, then stretches of it again) and records (`context __sep__ cue __ans__ rest`, where
 the rest is how the context goes on after the cue, and empty where the cue is not in it). They teach copying and the shape of a
 sample; no answer of any task is in them.
 """
@@ -21,7 +21,7 @@ from transformers import PreTrainedTokenizerFast
 from workbench.backbone.tokens import SPECIAL, BackboneError, Tokens
 
 EOS = "<eos>"
-SHARES = {"narration": 0.38, "prose": 0.3, "recitation": 0.2, "records": 0.12}
+SHARES = {"narration": 0.34, "prose": 0.26, "recitation": 0.28, "records": 0.12}
 HELD_OUT = 50  # every 50th paragraph of a text is kept for the perplexity
 PIECES = r"'(?:s|t|re|ve|m|ll|d)(?!\p{L})| ?\p{L}+| ?\p{N}| ?[^\s\p{L}\p{N}]+|\s+"
 
@@ -126,11 +126,13 @@ class Rows:
         else:
             row = self._filled(lambda: [*self.tokens.encode(self.rng.choice(self.narration)), self.tokens.eos_id])
         if kind == "recitation":
-            told = row[: self.length // 2]
+            told = row[: self.rng.randint(min(8, self.length // 2), self.length // 2)]
             if self.rng.random() < 0.5:  # without the order of language, only copying tells what comes next
                 self.rng.shuffle(told)
-            start = self.rng.randrange(len(told) // 2)
-            row = (told + told[start:] + told)[: self.length]
+            row = told
+            while len(row) < self.length:
+                row = row + told[self.rng.randrange(len(told) // 2) :]
+            row = row[: self.length]
         return row
 
     def _reader(self) -> Callable[[], list[int]]:

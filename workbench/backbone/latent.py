@@ -6,7 +6,7 @@ conditioning as in prompt tuning (Lester et al. 2021).
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import torch
 from torch import Tensor, nn
@@ -44,9 +44,8 @@ class LatentConnector(nn.Module):
         self.dim, self.hidden_size, self.conditioning = dim, hidden_size, conditioning
         self.slots = 1 if conditioning == "memory" else prefix_length
         rows = hidden_size * (1 + layers if conditioning == "memory" else prefix_length)
-        self.linear: nn.Linear = nn.utils.skip_init(
-            nn.Linear, dim, rows, bias=False
-        )  # leaves the global random state alone; see `initialise`
+        # Left without values, and the global random state alone: `initialise` draws them.
+        self.linear = cast(nn.Linear, nn.utils.skip_init(nn.Linear, dim, rows, bias=False))
 
     @torch.no_grad()
     def initialise(self, embedding_scale: float, generator: torch.Generator) -> None:

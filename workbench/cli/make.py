@@ -113,20 +113,24 @@ def sample(
 def pretrain(
     data: DataFolder = None,
     out: Annotated[Path, typer.Option(help="Folder the model is written to.")] = Path("backbone"),
-    minutes: Annotated[
-        float | None, typer.Option(min=0.1, help="Stop after this many minutes.", show_default="until all steps are done")
-    ] = None,
-    steps: Annotated[int | None, typer.Option(min=1, help="Optimiser steps.", show_default="those of the bundled model")] = None,
+    minutes: Annotated[float | None, typer.Option(min=0.1, help="As many steps of the first stage as fit in this time.")] = None,
+    steps: Annotated[int, typer.Option(min=1, help="Optimiser steps of the first stage.")] = 3000,
+    until: Annotated[int | None, typer.Option(min=1, help="Stop the first stage after this many steps of its schedule.")] = None,
     seed: Annotated[int, typer.Option(help="The seed all randomness is made from.")] = 0,
 ) -> None:
     """Pretrain a small language model and its latent path on public-domain and generated text, as the bundled one was.
 
-    Then train with it: `workbench train --backbone FOLDER`.
+    Two stages: prose with an autoencoder, then practice in copying. Then train with it: `workbench train --backbone FOLDER`.
     """
+    if data is None:
+        raise ConfigError("--data: not given and WORKBENCH_DATA is not set; accepted: a folder with lm/novels and lm/speeches")
     from workbench.backbone.pretrain import pretrain as run_pretraining
-    from workbench.energy.encoder import Encoder, draw, kl
+    from workbench.energy.encoder import Encoder
 
-    raise NotImplementedError((run_pretraining, Encoder, draw, kl, data, out, minutes, steps, seed))
+    card = run_pretraining(
+        Path(data), out, Encoder, steps=steps, until=until, minutes=minutes, seed=seed, on_step=lambda row: print(" ".join(f"{key}={value}" for key, value in row.items()))
+    )
+    print_json({key: card[key] for key in ("steps", "seconds", "held_out_perplexity", "latent", "copying")})
 
 
 @contextmanager
@@ -138,9 +142,17 @@ def _progress(quiet: bool) -> Iterator[Callable[[int, int, str], None] | None]:
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
     columns = (BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn(), TextColumn("{task.description}"))
-    with Progress(*columns, console=Console(stderr=True)) as bar:
-        line = bar.add_task("starting", total=None)
-        yield lambda done, total, what: bar.update(line, completed=done, total=total, description=what)
+    bar = Progress(*columns, console=Console(stderr=True))
+    line = bar.add_task("", total=None)
+
+    def shown(done: int, total: int, what: str) -> None:
+        bar.start()  # at the first news: a run that cannot begin shows its one sentence alone
+        bar.update(line, completed=done, total=total, description=what)
+
+    try:
+        yield shown
+    finally:
+        bar.stop()
 
 
 def _done(path: Path, as_json: bool) -> None:

@@ -30,11 +30,17 @@ class State(NamedTuple):
 
 
 class Info(NamedTuple):
-    """One transition of each chain: whether it was accepted, its acceptance probability, whether what was evaluated is finite. All [n]."""
+    """One transition of each chain, all [n]: whether it was accepted, its acceptance probability, whether what was evaluated is finite.
 
-    is_accepted: Tensor
-    acceptance_rate: Tensor
-    is_finite: Tensor
+    None from a kernel that accepts whatever it proposes: there is nothing to tell that the new State does not.
+    """
+
+    is_accepted: Tensor | None = None
+    acceptance_rate: Tensor | None = None
+    is_finite: Tensor | None = None
+
+
+ACCEPTED = Info()
 
 
 class Kernel(NamedTuple):
@@ -86,9 +92,7 @@ def ula(delta: float) -> Kernel:
 
     def step(state: State, energy: Energy, generator: torch.Generator | None = None) -> tuple[State, Info]:
         z = torch.add(state.z, state.grad, alpha=drift).add_(standard_normal(state.z.shape, state.z, generator), alpha=delta)
-        value, grad = energy(z)
-        always = torch.ones_like(value)
-        return State(z, value, grad), Info(always, always, value.isfinite())
+        return State(z, *energy(z)), ACCEPTED
 
     return Kernel("ula", delta, _init, step)
 
@@ -103,7 +107,7 @@ def mala(delta: float) -> Kernel:
         value, grad = energy(z)
         back = torch.add(z, grad, alpha=drift).sub_(state.z)  # mean of the reverse proposal less where it would have to land
         log_rate = state.energy - value + 0.5 * noise.square().sum(1) - back.square().sum(1) / (2.0 * delta**2)
-        finite = log_rate.isfinite()
+        finite = log_rate.abs() < torch.inf
         rate = torch.where(finite, log_rate, -torch.inf).clamp(max=0.0).exp()
         accepted = _uniform(rate, generator) < rate
         kept = accepted[:, None]
@@ -146,13 +150,19 @@ def run_chain(kernel: Kernel, energy: Energy, z0: Tensor, steps: int, generator:
     state = kernel.init(z0, energy)
     z = z0.new_empty(steps + 1, n, dim)
     value = state.energy.new_empty(steps + 1, n)
-    grad_norm, accept, rate = torch.empty_like(value), value.new_empty(steps, n), value.new_empty(steps, n)
-    finite = torch.empty(steps, n, dtype=torch.bool, device=z0.device)
-    z[0], value[0] = state.z, state.energy
-    torch.linalg.vector_norm(state.grad, dim=1, out=grad_norm[0])
-    for k in range(steps):
-        state, info = kernel.step(state, energy, generator)
-        z[k + 1], value[k + 1] = state.z, state.energy
-        torch.linalg.vector_norm(state.grad, dim=1, out=grad_norm[k + 1])
-        accept[k], rate[k], finite[k] = info
-    return Chain(z, value, grad_norm, accept, rate, int((~finite).sum()))
+    grad_norm = torch.empty_like(value)
+    accept, rate = value.new_ones(2, steps, n)
+    finite = torch.ones(steps, n, dtype=torch.bool, device=z0.device)
+    # Rows are cut once: indexing a tensor inside the loop costs more than copying into it.
+    to_z, to_value, to_norm = z.unbind(0), value.unbind(0), grad_norm.unbind(0)
+    for k in range(steps + 1):
+        if k > 0:
+            state, info = kernel.step(state, energy, generator)
+            if info.is_accepted is not None:
+                accept[k - 1], rate[k - 1], finite[k - 1] = info
+        to_z[k].copy_(state.z)
+        to_value[k].copy_(state.energy)
+        torch.linalg.vector_norm(state.grad, dim=1, out=to_norm[k])
+    # A refused proposal shows in `finite` alone, an accepted one in the energy it left.
+    bad = ~finite | ~value[1:].isfinite()
+    return Chain(z, value, grad_norm, accept, rate, int(bad.sum()))

@@ -220,7 +220,7 @@ def fit_latent_energy(
     elif standardise:
         energy.reference.fit_shared(by_index, config.sigma)
     kernel = kernel_named(config.kernel, config.delta)
-    optimiser = torch.optim.Adam(energy.trunk.parameters(), lr=config.lr, weight_decay=config.weight_decay)
+    optimiser = torch.optim.AdamW(energy.trunk.parameters(), lr=config.lr, weight_decay=config.weight_decay)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: 1.0 - step / max(config.fit_steps, 1))
     rows: list[dict[str, float]] = []
     for step in range(config.fit_steps):

@@ -23,6 +23,8 @@ from workbench.replay.latent import encode
 from workbench.replay.sources import LATENT_SOURCES
 from workbench.replay.vitals import measure
 
+FEWEST_CODES = 8
+
 
 @dataclasses.dataclass(frozen=True)
 class Knobs:
@@ -37,6 +39,7 @@ class Method(Base):
         if backbone.encoder_state is not None:
             self.encoder.load_state_dict(backbone.encoder_state)
         self.source = LATENT_SOURCES[learner.config.replay.source](learner)
+        self.codes: dict[str, Tensor] = {}
         self.answers = InferenceNetwork(backbone).to(backbone.device) if config.eta > 0 else None
 
     @property
@@ -83,19 +86,24 @@ class Method(Base):
         learner = self.learner
         # Old tasks are represented by replay encoded anew: after a task the codes of old samples have moved.
         samples: dict[str, list[Any]] = {
-            known.name: [s for s in self.drawn if s.task == known.name and s.well_formed] for known in learner.tasks
+            each.name: [s for s in self.drawn if s.task == each.name and s.well_formed] for each in learner.tasks
         }
         samples[task.name] = list(task.train)
-        codes: dict[str, Tensor] = {name: encode(learner, rows, learner.generators["latent"]) for name, rows in samples.items()}
-        self.source.fit({name: z for name, z in codes.items() if len(z)})
-        measure(learner, self.source, codes)
+        for name, rows in samples.items():
+            if len(rows) >= FEWEST_CODES or name not in self.codes:
+                self.codes[name] = encode(learner, rows, learner.generators["latent"])
+            else:
+                learner.warn(f"Only {len(rows)} replayed samples of {name} were well formed: its codes of the task before are used again.")
+        self.source.fit(self.codes)
+        measure(learner, self.source, self.codes)
 
     def inspect(self, n: int) -> list[ReplaySample]:
         return [sample for known in self.learner.tasks for sample in self.source.draw(known.name, n, self.learner.generators["decode"])]
 
     def state_dict(self) -> dict[str, Any]:
-        return super().state_dict() | {"source": self.source.state_dict()}
+        return super().state_dict() | {"source": self.source.state_dict(), "codes": self.codes}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         super().load_state_dict(state)
         self.source.load_state_dict(state["source"])
+        self.codes = {name: z.to(self.learner.device) for name, z in state["codes"].items()}

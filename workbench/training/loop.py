@@ -27,6 +27,7 @@ from workbench.tasks.example import Stream, Task
 from workbench.training import checkpoint
 from workbench.training.continual import ContinualEvaluation
 from workbench.training.gradients import gradient_cosine
+from workbench.training.projection import save_umap
 from workbench.training.recognise import Recogniser
 from workbench.training.record import Recorder
 
@@ -54,10 +55,12 @@ def pick_device(name: str) -> torch.device:
 
 
 class Training:
-    """One run in progress. Made with a writer for a new run, and with `state` of a checkpoint to go on with one."""
+    """One run: made ready, given a writer by `attach`, put where a checkpoint was by `restore`, and carried on by `run`."""
 
-    def __init__(self, config: RunConfig, stream: Stream, writer: RunWriter, progress: Progress | None = None) -> None:
-        self.config, self.stream, self.writer = config, stream, writer
+    writer: RunWriter
+
+    def __init__(self, config: RunConfig, stream: Stream, progress: Progress | None = None) -> None:
+        self.config, self.stream = config, stream
         self.progress = progress or (lambda done, total, what: None)
         self.device = pick_device(config.device)
         generators = named_generators(config.seed)
@@ -67,7 +70,7 @@ class Training:
         if config.replay.tokens == "task":
             backbone.add_task_tokens(stream.names, generators["init"])
         self.clock = Clock()
-        self.learner = Learner(config, backbone, generators, self.clock, record=writer)
+        self.learner = Learner(config, backbone, generators, self.clock)
         self.learner.probe = {task.name: (task.validation or task.test)[: config.recording.latents] for task in stream.tasks}
         # Modules of a method are drawn from the run's seed too.
         with torch.random.fork_rng(devices=[]):
@@ -75,12 +78,18 @@ class Training:
             self.method = make_method(self.learner)
         self.phases: list[tuple[Task, ...]] = [stream.tasks] if self.method.joint else [(task,) for task in stream.tasks]
         self.evaluation = ContinualEvaluation(stream, backbone, config.evaluation, config.backbone.max_length)
-        self.record = Recorder(config, stream, writer, self.learner, self.evaluation, Recogniser(stream))
         self.rows = {task.name: self._rows(task.train, task.name, replayed=False) for task in stream.tasks}
         self.totals = [self._steps(sum(len(self.rows[task.name]) for task in phase), len(phase)) for phase in self.phases]
         self.phase, self.step, self.stage = 0, 0, "start"
         self.order: list[int] = []
         self.optimizer_state: dict[str, Any] | None = None
+
+    def attach(self, writer: RunWriter) -> None:
+        """Record into this run from now on."""
+        self.writer = self.learner.record = writer
+        self.record = Recorder(self.config, self.stream, writer, self.learner, self.evaluation, Recogniser(self.stream))
+        for message in self.learner.warnings:
+            writer.event("warning", message=message)
 
     # -- a run from where it stands ----------------------------------------------------------------------------------
 
@@ -107,6 +116,9 @@ class Training:
         if self.config.recording.weights != "none":
             self.record.weights("last", self._weights())
             self.writer.save(f"{checkpoint.FOLDER}/final.pt", lambda path: torch.save(self._models_state(), path))
+        if self.config.recording.umap:
+            with self.clock("record"):
+                save_umap(self.writer)
         self.record.finish()
         checkpoint.clear(self.writer, keep="final")
 
@@ -194,10 +206,7 @@ class Training:
         rows = [(sample, qa_ids(tokens, sample, length)) for sample in samples]
         left_out = sum(row is None for _, row in rows)
         if left_out:
-            self.writer.event(
-                "warning",
-                message=f"{left_out} of {len(rows)} samples of {task or 'replay'} are longer than backbone.max_length and left out",
-            )
+            self.learner.warn(f"{left_out} of {len(rows)} samples of {task or 'replay'} are longer than backbone.max_length and left out.")
         return [Item(row[0], row[1], task or sample.task, replayed) for sample, row in rows if row is not None]
 
     def _steps(self, items: int, tasks: int) -> int:

@@ -35,8 +35,10 @@ def start(config: RunConfig, out: Path, progress: Progress | None = None, parent
     """Train a new run under `out` to its end and return its folder."""
     pick_device(config.device)
     stream = stream_of(config)
+    training = Training(config, stream, progress)
     writer = RunWriter.create(out, to_yaml(config), _about(config, stream) | {"parent": parent})
-    return _carry_on(_prepared(config, stream, writer, progress), writer)
+    training.attach(writer)
+    return _carry_on(training, writer)
 
 
 def resume(run: Path, progress: Progress | None = None, device: str | None = None) -> Path:
@@ -53,8 +55,9 @@ def resume(run: Path, progress: Progress | None = None, device: str | None = Non
         raise RunError(
             f"{run.name}: the stream {config.stream} has changed since this run began (hash {stream.hash}, then {known.info.stream_hash})"
         )
+    training = Training(config, stream, progress)
     writer = RunWriter.reopen(run, state["rows"])
-    training = _prepared(config, stream, writer, progress)
+    training.attach(writer)
     training.restore(weights, state)
     return _carry_on(training, writer)
 
@@ -73,25 +76,9 @@ def reopen(run: Path, device: str = "auto") -> Training:
             raise RunError(
                 f"{run.name}: its language-model weights were not kept; accepted: a run with recording.weights: last or tasks"
             ) from None
-    training = Training(config, stream_of(config), _Silent())  # pyright: ignore[reportArgumentType]
-    training.learner.record = None
+    training = Training(config, stream_of(config))
     training.restore_models(weights, state)
     return training
-
-
-class _Silent:
-    """Takes the place of a writer where nothing may be written."""
-
-    def event(self, kind: str, **fields: Any) -> None:
-        """Not noted."""
-
-
-def _prepared(config: RunConfig, stream: Stream, writer: RunWriter, progress: Progress | None) -> Training:
-    try:
-        return Training(config, stream, writer, progress)
-    except BaseException as error:
-        _failed(writer, error)
-        raise
 
 
 def _carry_on(training: Training, writer: RunWriter) -> Path:

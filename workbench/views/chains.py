@@ -47,7 +47,8 @@ def energy_bands(chains: Chains) -> pd.DataFrame:
 
 def recorded_bands(stats: pd.DataFrame, iteration: int, task: str) -> pd.DataFrame:
     """The same from the table chain_stats (all chains of that moment, not only those kept whole)."""
-    rows: Any = stats[(stats["iteration"] == iteration) & (stats["task"] == task)].sort_values("step")
+    everything: Any = stats
+    rows = everything[(stats["iteration"] == iteration) & (stats["task"] == task)].sort_values("step")
     return rows.rename(columns={f"energy_{q}": q for q in ("q05", "q25", "q50", "q75", "q95")}).reset_index(drop=True)
 
 
@@ -176,9 +177,7 @@ def over_time(
     named = recorded[(recorded["name"] == "acceptance") & recorded["subject"].isin([task, ""])] if len(recorded) else recorded
     frame = last[["iteration", "rhat_nested", "ess", "stuck", "moved_mean"]].copy()
     if len(named):
-        frame = frame.merge(
-            named.groupby("iteration", as_index=False)["value"].last().rename(columns={"value": "acceptance"}), on="iteration", how="left"
-        )
+        frame = frame.merge(_last_values(named), on="iteration", how="left")
     names = {"rhat_nested": "nested R̂", "ess": "ESS", "stuck": "stuck share", "moved_mean": "distance moved", "acceptance": "acceptance"}
     shown = [name for name in names if name in frame and frame[name].notna().any()]
     if not shown:
@@ -201,6 +200,10 @@ def over_time(
             figure.add_hline(y=THRESHOLDS[name], line={"color": style.OKABE_ITO[5], "dash": "dash", "width": 1.5}, row=row, col=1)  # pyright: ignore[reportArgumentType]
     figure.update_xaxes(title_text="iteration", row=len(shown))
     return figure.update_layout(height=80 + 150 * len(shown), showlegend=False), frame
+
+
+def _last_values(rows: Any) -> Any:
+    return rows.groupby("iteration", as_index=False)["value"].last().rename(columns={"value": "acceptance"})
 
 
 def verdict(nested_: Nested | None, chains: Chains, energy: SavedEnergy | None) -> list[tuple[str, str, bool]]:

@@ -153,7 +153,7 @@ def add_codes(
 
 def add_chain_ends(figure: go.Figure, slice_: Slice, z: Array) -> None:
     """Start (open) and end (filled) of every chain, z [steps+1, n, d]."""
-    for name, points, symbol in (("chain starts", z[0], "circle-open"), ("chain ends", z[-1], "circle")):
+    for name, points, symbol in (("chain starts", z[0], "circle-open"), ("chain ends", z[-1], "circle")):  # coral: seen on paper and map
         xy = slice_.project(points)
         figure.add_trace(
             go.Scatter(
@@ -165,8 +165,8 @@ def add_chain_ends(figure: go.Figure, slice_: Slice, z: Array) -> None:
                 marker={
                     "symbol": symbol,
                     "size": 6,
-                    "color": "#FFFFFF",
-                    "line": {"color": "#222222" if symbol == "circle" else "#FFFFFF", "width": 1.2},
+                    "color": "#FF7F6B",
+                    "line": {"color": "#FFFFFF" if symbol == "circle" else "#FF7F6B", "width": 1},
                 },
                 hovertemplate="%{customdata}<extra>" + name + "</extra>",
             )

@@ -20,14 +20,15 @@ Array = NDArray[Any]
 
 MOST = 20_000
 """Points of one map; more are thinned, the same share of every task and origin."""
-REAL, GENERATED = "real", "energy"
-COLORINGS = {"task": "Task", "origin": "Origin", "energy": "Energy", "rating": "Rating"}
+REAL, GENERATED = "real codes", "chain ends"
+ORIGINS = (REAL, GENERATED)
+COLORINGS = ("task", "origin", "energy", "rating")
 ORIGIN_COLORS = {REAL: "#0072B2", GENERATED: "#D55E00"}
 GREY = {False: "#B9C0C8", True: "#4A525E"}
 
 
 def points(
-    codes: Codes | None, chains: Sequence[Chains], samples: pd.DataFrame, texts: Mapping[str, str], ratings: Mapping[str, float]
+    codes: Codes | None, chains: Sequence[Chains], samples: Any, texts: Mapping[str, str], ratings: Mapping[str, float]
 ) -> tuple[pd.DataFrame, Array]:
     """One row a point and its z [n, d]: probe codes, then the end of every chain.
 
@@ -154,7 +155,7 @@ def draw(
                             frame,
                             xy,
                             np.flatnonzero(here),
-                            f"{task}{', generated' if origin == GENERATED else ''}",
+                            f"{task}{', chain ends' if origin == GENERATED else ''}",
                             {**marker, **edge, "color": style.task_color(index, dark)},
                         )
                     )

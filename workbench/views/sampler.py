@@ -118,7 +118,7 @@ def bench(figure: go.Figure, chains: Walk, slice_: Slice, where: Range, data_ene
     """
     steps, count = chains.energy.shape[0] - 1, chains.energy.shape[1]
     xy = slice_.project(chains.z)
-    both = make_subplots(1, 2, column_widths=[0.56, 0.44], horizontal_spacing=0.13)
+    both = make_subplots(1, 2, column_widths=[0.52, 0.48], horizontal_spacing=0.2)
     for trace in figure.select_traces():
         both.add_trace(trace, 1, 1)
     shown = int(min(count, 64))
@@ -130,7 +130,7 @@ def bench(figure: go.Figure, chains: Walk, slice_: Slice, where: Range, data_ene
     at = _frame_steps(steps)
     both.frames = [go.Frame(name=str(k), data=_moving(xy, chains.energy, k, shown), traces=[first, first + 1, first + 2]) for k in at]
     both.update_layout(coloraxis=figure.layout.coloraxis, height=590, margin={"t": 30, "b": 110, "r": 20, "l": 60})
-    both.update_layout(coloraxis_colorbar={"x": 0.555, "len": 0.95, "thickness": 10}, showlegend=False)
+    both.update_layout(coloraxis_colorbar={"x": 0.43, "len": 1.0, "thickness": 10}, showlegend=False)
     both.update_xaxes(title_text=slice_.x_label, range=[where.x0, where.x1], showgrid=False, zeroline=False, row=1, col=1)
     both.update_yaxes(title_text=slice_.y_label, range=[where.y0, where.y1], showgrid=False, zeroline=False, row=1, col=1)
     both.update_layout(sliders=[_slider(at)], updatemenus=[_buttons(dark)])
@@ -253,7 +253,7 @@ def _slider(at: list[int]) -> dict[str, Any]:
 def _buttons(dark: bool) -> dict[str, Any]:
     play = {"mode": "immediate", "fromcurrent": False, "frame": {"duration": 120, "redraw": False}, "transition": {"duration": 0}}
     stop = {"mode": "immediate", "frame": {"duration": 0, "redraw": False}}
-    buttons = [{"label": "▶ Play", "method": "animate", "args": [None, play]}, {"label": "⏸", "method": "animate", "args": [[None], stop]}]
+    buttons = [{"label": "Play", "method": "animate", "args": [None, play]}, {"label": "Stop", "method": "animate", "args": [[None], stop]}]
     return {
         "type": "buttons",
         "direction": "left",

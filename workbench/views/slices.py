@@ -145,8 +145,11 @@ def each_field(energy: SavedEnergy, slice_: Slice, xs: Array, ys: Array, part: s
     return _part(part, reference - f, f, reference)
 
 
-def color_range(fields: Sequence[Array], part: str = "U", top: float = 0.85) -> tuple[float, float]:
-    """One colour range for the fields [ny, nx] given. The reference grows without bound, so U and it are cut at the quantile `top`."""
+def color_range(fields: Sequence[Array], part: str = "U", top: float = 0.85, include: Array | None = None) -> tuple[float, float]:
+    """One colour range for the fields [ny, nx] given. The reference grows without bound, so U and it are cut at the quantile `top`.
+
+    include [n]: true values of points to be drawn in these colours; nine in ten of them fit in, too.
+    """
     values = np.concatenate([np.asarray(value, np.float64).ravel() for value in fields])
     values = values[np.isfinite(values)]
     if not len(values):
@@ -156,6 +159,8 @@ def color_range(fields: Sequence[Array], part: str = "U", top: float = 0.85) -> 
         if part != "F"
         else (float(np.quantile(values, 1 - top)), float(values.max()))
     )
+    if include is not None and len(include):
+        low, high = min(low, float(np.quantile(include, 0.05))), max(high, float(np.quantile(include, 0.95)))
     return (low, high) if high - low > 1e-6 else (low - 0.5, low + 0.5)
 
 

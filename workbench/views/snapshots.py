@@ -49,7 +49,10 @@ class Codes:
 
 @dataclass(frozen=True)
 class Chains:
-    """Saved chains of one task. z [steps+1, n, d] float32 in code coordinates, energy and grad_norm [steps+1, n], accept [steps, n]."""
+    """Saved chains of one task. z [steps+1, n, d] float32 in code coordinates, energy and grad_norm [steps+1, n], accept [steps, n].
+
+    anew: not saved by the run, but run now on its energy.
+    """
 
     z: Array
     energy: Array
@@ -59,6 +62,7 @@ class Chains:
     iteration: int
     kernel: str
     delta: float
+    anew: bool = False
 
     @property
     def steps(self) -> int:

@@ -244,7 +244,8 @@ class Deck {
   }
 
   download() {
-    const lines = [...this.made.values()].map((event) => JSON.stringify({ ...event, deck: this.data.deck }));
+    const earlier = this.stored.filter((event) => !this.made.has(event.uid));
+    const lines = [...earlier, ...this.made.values()].map((event) => JSON.stringify({ ...event, deck: this.data.deck }));
     const link = document.createElement("a");
     link.href = URL.createObjectURL(new Blob([lines.join("\n") + "\n"], { type: "application/jsonl" }));
     link.download = "my-answers.jsonl";

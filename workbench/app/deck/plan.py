@@ -187,21 +187,15 @@ def _real_items(setup: Setup, chosen: Sequence[Mapping[str, Any]], real: Referen
     tasks = sorted({row["task"] for row in chosen} & set(real.examples)) or sorted(real.examples)
     if not tasks or not chosen:
         return []
+    by_task = {task: generator.sample(real.examples[task], len(real.examples[task])) for task in tasks}
     items = []
-    for _ in range(n):
-        task = generator.choice(tasks)
-        example = generator.choice(real.examples[task])
-        row = {
-            "task": task,
-            "context": example.context,
-            "question": example.question,
-            "answer": example.answers[0],
-            "text": "",
-            "origin": "real",
-            "verdict": "kept",
-        }
-        items.append(Item(0, setup.runs[0], f"real:{task}:{example.uid}", row, control=True))
-    return list({item.sample_id: item for item in items}.values())
+    for at in range(min(n, sum(len(examples) for examples in by_task.values()))):
+        left = [task for task in tasks if by_task[task]]
+        example = by_task[left[at % len(left)]].pop()
+        parts = {"context": example.context, "question": example.question, "answer": example.answers[0], "text": ""}
+        row = {"task": example.task, **parts, "origin": "real", "verdict": "kept"}
+        items.append(Item(0, setup.runs[0], f"real:{example.task}:{example.uid}", row, control=True))
+    return items
 
 
 def _with_repeats(items: list[Item], n: int, generator: random.Random) -> list[Item]:

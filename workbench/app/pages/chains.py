@@ -124,7 +124,7 @@ def energy_line(moment: Moment, chain: int, step: int) -> None:
 
 def chain_map(moment: Moment, chain: int, step: int) -> None:
     """The chain on the landscape of its task."""
-    energy, walk, here = moment.energy, moment.chains, moment.here
+    energy, walk = moment.energy, moment.chains
     if energy is None:
         st.info("The energy these chains ran on was not saved, so there is no landscape beneath them.", icon=":material/block:")
         return
@@ -133,7 +133,7 @@ def chain_map(moment: Moment, chain: int, step: int) -> None:
     plane = slices.principal_plane(mine if len(mine) > 2 else basis.z)
     where = slices.extent(plane, mine if len(mine) else basis.z, walk.z.reshape(-1, energy.dim))
     values = slices.field(energy, plane, *where.axes(81), "U", walk.task)
-    colors = energy_panels.colors(here.run, plane, where, "U", walk.task, (moment.energy_at,))
+    colors = slices.color_range([values], "U", include=walk.energy.ravel())
     figure = landscape.heatmap(values, where, plane, "U", colors)
     landscape.add_chain_ends(figure, plane, walk.z)
     way = walk.z[:, chain].astype(np.float64)
@@ -164,9 +164,8 @@ def decoded(moment: Moment, chain: int) -> None:
         )
         return
     for _, row in rows.head(3).iterrows():
-        st.caption(f"decoded from the end of chain {chain}, {'kept' if row['kept'] else 'refused'}; U {float(row['energy']):.2f} nats")
-        if not row["kept"]:
-            st.text(str(row["verdict"]))
+        said = "kept" if row["kept"] else f"refused: {row['verdict']}"
+        st.text(f"Decoded from the end of chain {chain}, {said}; U {float(row['energy']):.2f} nats")
         frame.text_block(str(row["text"] or ""))
 
 
@@ -288,6 +287,7 @@ def page() -> None:
         chain_map(moment, chain, step)
     with frame.panel("The decoded text"):
         decoded(moment, chain)
+        frame.link("energy", f"Chain {chain} on the landscape of every task", icon=":material/terrain:", params={"chain": str(chain)})
     draw: dict[str, Any] = dict(zip(TABS, (traces_tab, ranks_tab, diagnostics_tab, long_tab, table_tab), strict=True))
     for tab, name in zip(st.tabs(list(TABS), key="tab", on_change="rerun", bind="query-params"), TABS, strict=True):
         if tab.open:

@@ -35,11 +35,12 @@ def scene(here: frame.Cursor) -> Scene | None:
     now, last = here.nearest(moments), max(moments, default=None)
     codes = latent_space.codes(here.run, now) if now is not None else None
     reference = codes if codes is not None else energy_panels.codes_of_reference(energy, at)
-    walk = latent_space.chains_near(here.run, here.iteration, here.task) if here.task else None
-    choice = choose(here, energy, reference, saved, at)
+    walk = latent_space.chains_on(here.run, at, here.iteration, here.task) if here.task else None
+    choice = choose(here, energy, reference, walk, saved, at)
     basis = latent_space.codes(here.run, last) if choice.fixed and last is not None else reference
     plane = choice.plane(energy, basis, walk)
-    where = slices.extent(plane, basis.z, energy.mean, zoom=choice.zoom)
+    means = (latent_space.energy(here.run, saved[-1]) if choice.fixed else energy).mean
+    where = slices.extent(plane, basis.z, means, zoom=choice.zoom)
     return Scene(here, energy, at, codes, basis, walk, choice, plane, where)
 
 
@@ -89,7 +90,7 @@ def lay_on(at: Scene, figure: Any, flat: bool) -> None:
     if at.chains is not None and at.chains.z.shape[2] == at.energy.dim:
         if "chain ends" in shown and flat:
             landscape.add_chain_ends(figure, at.slice, at.chains.z)
-        chain = int(st.session_state.get("chain") or 0) % at.chains.count
+        chain = at.choice.chain % at.chains.count
         if "one chain" in shown:
             way = at.chains.z[:, chain].astype(np.float64)
             scale = float(np.median(at.slice.distance(at.basis.z)))
@@ -182,8 +183,12 @@ def energies_beside(at: Scene) -> None:
         alt=f"Energies of {task}: data codes, short-run samples, replay kept and refused",
         data=lambda: pd.concat([pd.DataFrame({"group": name, "nats": values}) for name, values in groups.items()], ignore_index=True),
     )
-    moment = f" Chains are those saved at iteration {at.chains.iteration:,}." if at.chains is not None else ""
-    st.caption(f"U of {task} under its own energy.{moment} Replay is the latest drawn up to the cursor.")
+    own = at.chains is not None and not at.chains.anew and at.chains.task == task
+    if own and at.chains is not None:
+        words = f"Chains are those saved at iteration {at.chains.iteration:,}; replay is what was decoded from that draw."
+    else:
+        words = "The run saved no chains of this task on this energy: 64 were run here, with its K and step size."
+    st.caption(f"U of {task} under its own energy, in its own whitened coordinates. {words}")
 
 
 def answer_energy(here: frame.Cursor) -> None:
@@ -198,19 +203,12 @@ def answer_energy(here: frame.Cursor) -> None:
 
 def page() -> None:
     here = frame.header("Energy", code=frame.snippet("landscape"))
-    if (
-        st.segmented_control(
-            "Which energy",
-            ["latent", "answer"],
-            default="latent",
-            required=True,
-            key="which",
-            bind="query-params",
-            format_func={"latent": "Latent energy U(z)", "answer": "Answer energy E(x, y)"}.__getitem__,
-            label_visibility="collapsed",
-        )
-        == "answer"
-    ):
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="medium", key="energy_top"):
+        options = ["latent energy", "answer energy"]
+        which = st.segmented_control("Energy", options, default=options[0], required=True, key="which", bind="query-params")
+        if which == options[0]:
+            energy_panels.point_input()
+    if which == options[1]:
         with frame.panel("The answer energy"):
             answer_energy(here)
         return

@@ -95,7 +95,8 @@ def replay_panel(here: frame.Cursor) -> None:
         )
         st.info(f"Nothing was replayed in this run: {reason}.", icon=":material/block:")
         return
-    moments = sorted(int(value) for value in samples["iteration"].unique())
+    of_task = samples[samples["task"] == here.task]
+    moments = sorted(int(value) for value in (samples if of_task.empty else of_task)["iteration"].unique())
     moment = max((value for value in moments if value <= here.iteration), default=None)
     if moment is None:
         st.info(f"No replay yet at this iteration; the first is at {moments[0]:,}.", icon=":material/hourglass_empty:")
@@ -114,7 +115,9 @@ def replay_panel(here: frame.Cursor) -> None:
         return
     shown = chosen.sort_values("kept", ascending=False, kind="stable").head(6)
     for start in range(0, len(shown), 2):
-        for column, (_, sample) in zip(st.columns(2), shown.iloc[start : start + 2].iterrows(), strict=False):
+        for column, (_, sample) in zip(
+            frame.beside(2, f"texts_{start}", gap="small"), shown.iloc[start : start + 2].iterrows(), strict=False
+        ):
             with column, st.container(border=True):
                 sample_card(sample)
     with st.container(horizontal=True, gap="medium"):
@@ -235,7 +238,7 @@ with frame.panel("The curves"):
     curves_panel(here)
 with frame.panel("The replay of this moment"):
     replay_panel(here)
-left, right = st.columns([3, 2], gap="large")
+left, right = frame.beside([3, 2], "numbers")
 with left, frame.panel("The numbers"):
     numbers_panel(here)
 with right, frame.panel("The matrix"):

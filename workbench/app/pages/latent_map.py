@@ -70,17 +70,13 @@ def controls(has_umap: bool, origins: list[str]) -> tuple[str, str, str, list[st
                 required=True,
                 key="by",
                 bind="query-params",
-                format_func=latents.COLORINGS.__getitem__,
             )
             or "task"
         )
-        kind = "pca"
+        kind = "PCA"
         if has_umap:
             kind = (
-                st.segmented_control(
-                    "Projection", ["pca", "umap"], default="pca", required=True, key="proj", bind="query-params", format_func=str.upper
-                )
-                or "pca"
+                st.segmented_control("Projection", ["PCA", "UMAP"], default="PCA", required=True, key="proj", bind="query-params") or "PCA"
             )
         shown = st.pills(
             "Points",
@@ -89,7 +85,6 @@ def controls(has_umap: bool, origins: list[str]) -> tuple[str, str, str, list[st
             default=origins,
             key="origins",
             bind="query-params",
-            format_func={"real": "real codes", "energy": "chain ends"}.__getitem__,
         )
         words = st.text_input("Search texts", key="find", bind="query-params", placeholder="every word must occur", width=240)
     return coloring, kind, words or "", list(shown or origins)
@@ -119,7 +114,7 @@ def selection_panel(rows: pd.DataFrame, z: np.ndarray, chosen: list[str], name: 
     if len(part) == 1:
         position = int(part.index[0])
         frame.text_block(str(part["text"].iloc[0]) or "no text was decoded from this point")
-        st.caption("Its neighbours in the whole space, nearest first: 5 real codes, then 5 generated")
+        st.caption("Its neighbours in the whole space, nearest first: 5 real codes, then 5 chain ends")
         found = latents.neighbours(rows, z, position)
         st.dataframe(
             latents.table_frame(found).round(3),
@@ -165,10 +160,10 @@ def page() -> None:
             )
             return
         umap = projection(run, rows)
-        coloring, kind, words, origins = controls(umap is not None, sorted(rows["origin"].unique(), reverse=True))
+        coloring, kind, words, origins = controls(umap is not None, [name for name in latents.ORIGINS if (rows["origin"] == name).any()])
         visible = rows["origin"].isin(origins).to_numpy(copy=True)
         xy, labels = (
-            (umap, ("UMAP 1", "UMAP 2")) if kind == "umap" and umap is not None else (plane.project(z), (plane.x_label, plane.y_label))
+            (umap, ("UMAP 1", "UMAP 2")) if kind == "UMAP" and umap is not None else (plane.project(z), (plane.x_label, plane.y_label))
         )
         visible &= np.isfinite(xy).all(axis=1)
         part: Any = rows[visible].reset_index(drop=True)
@@ -200,7 +195,7 @@ def page() -> None:
         found = f" {int(hits.sum()):,} match {words!r}." if words else ""
         axes = (
             f"PCA of the codes: {plane.share:.0%} of their variance"
-            if kind == "pca"
+            if kind == "PCA"
             else "UMAP saved with the run, of the probe codes only"
         )
         st.caption(

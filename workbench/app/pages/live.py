@@ -86,7 +86,9 @@ def cards(here: frame.Cursor, what: str, share: float) -> None:
         st.subheader("The last one", anchor=False)
         live = [finished]
     for start in range(0, len(live), 2):
-        for column, info in zip(st.columns(2 if len(live) > 1 else 1, gap="medium"), live[start : start + 2], strict=False):
+        for column, info in zip(
+            frame.beside(2 if len(live) > 1 else 1, f"live_{start}", gap="medium"), live[start : start + 2], strict=False
+        ):
             with column, frame.panel(info.name):
                 card(CachedRun(info.path), what, share, here.dark)
 

@@ -41,7 +41,8 @@ def four_numbers(here: frame.Cursor) -> None:
     old = float(cells[k - 2, worst]) if k > 1 and worst < k - 1 else None
     gaps = health.diagnostic(here.run, "energy_gap").groupby("iteration", sort=True)["value"].mean()
     gap = float(gaps.iloc[-1]) if len(gaps) else None
-    one, two, three, four = st.columns(4)
+    with st.container(key="cards_overview"):
+        one, two, three, four = st.columns(4)
     one.metric(
         "Average score",
         number(metrics.average_score(now)),
@@ -175,7 +176,7 @@ for tab, (name, draw) in zip(tabs, TABS.items(), strict=True):
             with frame.panel(name):
                 draw(here)
             continue
-        left, right = st.columns([3, 2], gap="large")
+        left, right = frame.beside([3, 2], "scores")
         with left, frame.panel("The mean score"):
             st.subheader("Mean score of the tasks begun so far", anchor=False)
             timeline_panel(here)

@@ -132,9 +132,10 @@ def rating(setup: Setup) -> None:
         st.info("No text of these runs fits the deck's setup.", icon=":material/block:")
         st.button("Set up another deck", key="rate_leave", on_click=leave)
         return
-    with st.container(horizontal=True, vertical_alignment="bottom"):
-        with st.container(width=260):
-            rater = cards.rater_name()
+    left, right = st.columns([1, 2], vertical_alignment="bottom")
+    with left:
+        rater = cards.rater_name()
+    with right, st.container(horizontal=True, vertical_alignment="center", gap="small"):
         st.button("Another deck", key="rate_leave", on_click=leave, type="tertiary", icon=":material/arrow_back:")
         frame.link("agreement", "Agreement", icon=":material/handshake:")
         with st.popover("This deck", icon=":material/info:", type="tertiary"):

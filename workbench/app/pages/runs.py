@@ -136,7 +136,7 @@ def details(here: frame.Cursor) -> None:
     if info.info is None:
         return
     summary, about = info.summary, info.info
-    scores, words, more = st.columns([3, 4, 4], gap="large")
+    scores, words, more = frame.beside([3, 4, 4], "run")
     with scores, st.container(horizontal=True, gap="medium"):
         for label, value in (("ACC", summary.average_score), ("Forgetting", summary.forgetting), ("min-ACC", summary.min_acc)):
             st.metric(label, f"{value:.1f}" if value is not None else "–", width="content")
@@ -160,9 +160,9 @@ def details(here: frame.Cursor) -> None:
 
 
 def fact(label: str, value: str) -> None:
-    left, right = st.columns([1, 4], gap="small", vertical_alignment="center")
-    left.caption(label)
-    right.text(value)
+    with st.container(horizontal=True, gap="small", vertical_alignment="center", wrap=False):
+        st.caption(label, width=64)
+        st.text(value)
 
 
 here = frame.header("Runs", needs_run=False, about="Every run in the folder, newest first. Pick one to look at it, two or more to compare.")

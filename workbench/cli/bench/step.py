@@ -34,7 +34,8 @@ def rows() -> list[dict[str, Any]]:
 def _step(method: str, folder: Path) -> dict[str, Any]:
     config = build({"method": method, "evaluation": {"dense": 0, "every": 10_000, "gradients_every": 0}})
     stream = stream_of(config)
-    training = Training(config, stream, RunWriter.create(folder, "", {"label": method}))
+    training = Training(config, stream)
+    training.attach(RunWriter.create(folder, "", {"label": method}))
     items = [row for name in stream.names[:2] for row in training.rows[name]][: 32 * 8]
     items = [type(item)(item.ids, item.prompt, item.task, place % 5 == 0) for place, item in enumerate(items)]
     batches = [items[start : start + 32] for start in range(0, len(items), 32)]

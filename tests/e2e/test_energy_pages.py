@@ -1,0 +1,83 @@
+"""Energy, Chains and Latent map in a browser: a click on the heatmap, the bench played, step keys, looks at both widths."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.e2e.conftest import settled, shot
+
+LOOKS = [(1440, "light"), (800, "light"), (1440, "dark"), (800, "dark")]
+
+
+def visit(page: Page, app_url: str, where: str) -> None:
+    page.goto(f"{app_url}/{where}")
+    settled(page)
+
+
+def click_map(page: Page, key: str, across: float, up: float) -> None:
+    """Click at a share of the plotting area of a chart."""
+    area = page.locator(f".st-key-{key} .nsewdrag").first
+    area.scroll_into_view_if_needed()
+    box = area.bounding_box()
+    assert box is not None
+    page.mouse.move(box["x"] + across * box["width"], box["y"] + (1 - up) * box["height"])
+    page.wait_for_timeout(400)  # the chart finds what is under the pointer before it can be clicked
+    page.mouse.click(box["x"] + across * box["width"], box["y"] + (1 - up) * box["height"])
+
+
+def test_a_click_on_the_heatmap_picks_a_point_and_its_texts(page: Page, app_url: str):
+    visit(page, app_url, "energy?marks=task+means")
+    click_map(page, "energy_map", 0.12, 0.12)
+    expect(page.get_by_text("Nearest real code")).to_be_visible()
+    settled(page)
+    assert re.search(r"at=-?\d+\.\d+", page.url)
+    visit(page, app_url, page.url.removeprefix(f"{app_url}/"))
+    expect(page.get_by_text("Nearest real code")).to_be_visible()
+
+
+def test_a_picked_point_starts_the_bench(page: Page, app_url: str):
+    visit(page, app_url, "energy?at=0.5,0.5")
+    page.get_by_role("button", name="Start the bench here").click()
+    settled(page)
+    expect(page.get_by_role("tab", name="Sampler bench")).to_have_attribute("aria-selected", "true")
+    expect(page.locator(".st-key-bench .main-svg").first).to_be_visible()
+    assert "start=picked" in page.url
+
+
+def test_the_bench_plays_in_the_browser(page: Page, app_url: str):
+    visit(page, app_url, "energy?detail=Sampler+bench&k=8&n=4")
+    page.locator(".st-key-bench").scroll_into_view_if_needed()
+    label = page.locator(".st-key-bench .slider-current-value, .st-key-bench .slider-label").first
+    page.locator(".st-key-bench .updatemenu-button").first.click()
+    page.wait_for_timeout(600)
+    expect(label).to_be_attached()
+    page.wait_for_timeout(2000)
+    assert page.locator(".st-key-bench .js-plotly-plot").first.evaluate("plot => plot.layout.sliders[0].active") == 8
+
+
+def test_arrow_keys_move_the_step_on_chains(page: Page, app_url: str, server):  # type: ignore[no-untyped-def]
+    run = sorted(path for path in server.runs.iterdir() if "lsebmcl" in path.name)[0]
+    task = sorted(path.stem.split("_")[1] for path in (run / "chains").glob("*.safetensors"))[0]
+    visit(page, app_url, f"chains?run={run.name}&task={task}&chain=3&t=5")
+    page.locator("h1").click()
+    page.keyboard.press("ArrowRight")
+    expect(page).to_have_url(re.compile(r"[?&]t=6"))
+    settled(page)
+    page.keyboard.press("ArrowLeft")
+    expect(page).to_have_url(re.compile(r"[?&]t=5"))
+
+
+@pytest.mark.parametrize(("width", "look"), LOOKS)
+@pytest.mark.parametrize("where", ["energy", "chains", "latent_map"])
+def test_looks(page: Page, app_url: str, where: str, width: int, look: str):
+    page.set_viewport_size({"width": width, "height": 900})
+    page.emulate_media(color_scheme=look)  # pyright: ignore[reportArgumentType]
+    visit(page, app_url, where)
+    shot(page, f"{where}-{width}-{look}")
+    wide = page.evaluate(
+        "document.querySelector('[data-testid=stMain]').scrollWidth - document.querySelector('[data-testid=stMain]').clientWidth"
+    )
+    assert wide <= 2, "the page scrolls sideways"
