@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PORT ?= 8501
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint install browser study clean
+.PHONY: help demo test lint types install browser clean
 
 help: ## what can be made
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -31,8 +31,10 @@ test: $(VENV)/installed browser lint ## everything that CI checks
 
 lint: $(VENV)/installed
 	$(BIN)/ruff check .
-	$(BIN)/pyright
 	$(BIN)/lint-imports --no-logo
+
+types: $(VENV)/installed ## pyright over the package
+	$(BIN)/pyright
 
 clean: ## remove the virtual environment and caches, never runs
 	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis build *.egg-info

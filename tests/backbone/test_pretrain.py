@@ -10,8 +10,10 @@ import pytest
 import torch
 
 from workbench.backbone.load import load_backbone
+from workbench.backbone.nll import nll
 from workbench.backbone.practice import Practice
 from workbench.backbone.pretrain import Recipe, pretrain
+from workbench.backbone.sequences import gen_batch, pad_ids
 from workbench.config import BackboneConfig
 from workbench.energy.encoder import Encoder
 
@@ -62,26 +64,25 @@ def test_the_bundled_model_is_small_and_is_what_its_card_says() -> None:
     assert min(each["delta_nll"] for each in card["latent"].values()) > 0.2
 
 
-def test_the_bundled_model_copies_and_its_latent_decodes_a_sample() -> None:
-    backbone = load_backbone(BackboneConfig.model_validate({}), 32)
+def test_the_bundled_model_listens_to_z() -> None:
+    """A held-out sentence costs less under its own code than under another's: what the card's delta_nll says, seen here."""
+    backbone = load_backbone(BackboneConfig.model_validate({}), 32).eval()
     tokens = backbone.tokens
-    asked = [
-        *tokens.encode("the tailor sold the green wagon to nora in may ."),
-        tokens.sep_id,
-        *tokens.encode("tailor sold the"),
-        tokens.ans_id,
-    ]
-    assert tokens.decode(backbone.generate([asked], max_new_tokens=8)[0]).startswith("green wagon")
     encoder = Encoder(backbone.hidden_size, 32)
     encoder.load_state_dict(backbone.encoder_state or {})
     texts = ["the doctor packed the candle with a cloth .", "we found the dessert rather elegant ."]
-    decoded = []
-    for text in texts:
-        ids = torch.tensor([[*tokens.encode(text), tokens.eos_id]])
-        lengths = torch.tensor([ids.shape[1]])
+    rows = [[*tokens.encode(text), tokens.eos_id] for text in texts]
+    ids, lengths = pad_ids(rows, tokens.pad_id)
+    spoken = gen_batch([[tokens.gen_id, *row] for row in rows], tokens.pad_id)
+    with torch.no_grad():
         mu, _ = encoder(backbone.hidden(ids, lengths), lengths)
-        decoded.append(tokens.decode(backbone.generate([[tokens.gen_id]], z=mu, max_new_tokens=32)[0]))
-    assert decoded[0].startswith("the ") and decoded[1].startswith("we found the ")
+        own, other = (nll(backbone, backbone.hidden_given(spoken.ids, spoken.lengths, z), spoken).nats for z in (mu, mu.flip(0)))
+    assert (other > own).all()
+
+
+def test_the_bundled_model_copies_as_often_as_its_card_says() -> None:
+    card = json.loads((BUNDLED / "card.json").read_text(encoding="utf-8"))
+    assert card["copying"]["narration"] > 0.4
 
 
 def test_the_bundled_tokenizer_keeps_the_words_of_its_streams_whole() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import math
 from pathlib import Path
 
 import pytest
@@ -81,12 +82,14 @@ def test_replay_comes_before_the_task_and_only_of_past_tasks(method: str, finish
     assert (metrics[metrics.task == order[0]].replay_share == 0).all()
 
 
-def test_er_replays_gamma_real_samples_at_every_switch(finished) -> None:
+def test_er_replays_gamma_real_samples_at_every_switch(finished, mini_backbone: Path) -> None:
+    from workbench.training.run import stream_of
+
     run = Run(finished("er"))
+    stream = stream_of(mini.config(mini_backbone, "er"))
     counts = run.table("samples").groupby("trained_task").kept.sum()
-    new = 32
-    for place, task in enumerate(run.info.tasks[1:], start=1):
-        assert counts[task] == (round(0.25 * new) // place) * place
+    for past, task in enumerate(run.info.tasks[1:], start=1):
+        assert counts[task] == math.ceil(0.25 * len(stream[task].train)) // past * past
     assert (run.table("samples").generation == 0).all()
     train = {example.uid for task in _stream_tasks() for example in task.train}
     assert set(run.table("samples").text) <= train

@@ -98,15 +98,14 @@ def test_why_did_this_task_drop_here(page: Page, app_url: str, context):  # type
     expect(page.get_by_role("heading", name=f"Replay at iteration {int(iteration[1]):,}")).to_be_visible()
     addresses = [page.url]
     chain = page.get_by_role("link", name=re.compile(r"Chain \d+")).first
-    if chain.count():
-        chain.click()
-        expect(page).to_have_url(re.compile(r"/chains\?.*chain=\d+"))
-        settled(page)
-        addresses.append(page.url)
-        page.get_by_test_id("stSidebarNavLink").filter(has_text="Energy").click()
-        expect(page).to_have_url(re.compile("/energy"))
-        settled(page)
-        addresses.append(page.url)
+    chain.click()
+    expect(page).to_have_url(re.compile(r"/chains\?.*chain=\d+"))
+    settled(page)
+    addresses.append(page.url)
+    page.get_by_test_id("stSidebarNavLink").filter(has_text="Energy").click()
+    expect(page).to_have_url(re.compile("/energy"))
+    settled(page)
+    addresses.append(page.url)
     for address in addresses:
         assert f"run={RUN}" in address and iteration[0] in address
     colleague = context.new_page()

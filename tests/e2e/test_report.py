@@ -116,7 +116,7 @@ def test_from_a_card_to_its_chain_and_energy(page, server: Server) -> None:  # t
     if card.get_by_role("button", name="Go there").count():
         card.get_by_role("button", name="Go there").click()
         ready(page)
-    page.get_by_role("link", name="Chain", exact=True).first.click()
+    page.get_by_role("link", name="Chain", exact=True).nth(3).click()
     page.wait_for_url("**/chains?*")
     ready(page)
     assert page.url.count("run=") == 1 and "chain=" in page.url

@@ -59,7 +59,7 @@ def test_moments_and_shares_of_a_normal_sample() -> None:
 
 
 def test_nested_rhat_is_arviz_own_and_one_where_the_start_is_forgotten() -> None:
-    draws = rng().normal(size=(128, 6, 3)) + np.repeat(rng(1).normal(size=(16, 1, 3)), 8, axis=0)
+    draws = rng().normal(size=(128, 6, 3)) + 2 * np.repeat(rng(1).normal(size=(16, 1, 3)), 8, axis=0)
     ours = diagnose.rhat_nested(draws, 16)
     theirs = array_stats.rhat_nested(draws, superchain_ids=np.repeat(np.arange(16), 8), method="identity", chain_axis=0, draw_axis=1)
     np.testing.assert_allclose(ours, theirs, rtol=1e-12)
@@ -97,7 +97,7 @@ def test_chain_rows_tell_a_chain_that_arrives() -> None:
     rows = diagnose.chain_rows(w, u, np.linalg.norm(w, axis=2), 16)
     assert [row["step"] for row in rows] == list(range(21))
     assert rows[0]["moved_mean"] == rows[0]["stuck"] == 0 and rows[-1]["moved_mean"] > rows[1]["moved_mean"] > 0
-    assert rows[0]["rhat_nested"] == math.inf and rows[-1]["rhat_nested"] < 1.15 < rows[2]["rhat_nested"]
+    assert math.isnan(rows[0]["rhat_nested"]) and rows[-1]["rhat_nested"] < 1.15 < rows[2]["rhat_nested"]
     assert rows[-1]["energy_q50"] == pytest.approx(np.median(u[-1])) and math.isnan(rows[2]["ess"]) and rows[-1]["ess"] > 100
 
 

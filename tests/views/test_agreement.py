@@ -161,3 +161,13 @@ def test_nothing_rated_is_no_error() -> None:
     assert agreement.agreement(none, "fluency").items == 0
     for table in (agreement.coverage, agreement.self_agreement, agreement.controls, agreement.disagreements):
         assert table(none, "fluency").empty
+
+
+def test_one_row_a_rater_has_coverage_repeats_and_controls() -> None:
+    rows = pd.concat(
+        [answers({"ana": [1.0] * 3, "ben": [2.0] * 3}), answers({"ana": [5.0]}, repeat=True), answers({"ben": [4.0]}, control=True)],
+        ignore_index=True,
+    )
+    table = agreement.raters(rows, "fluency").set_index("rater")
+    assert table.loc["ana", ["rated", "repeats", "same again %"]].tolist() == [3, 1, 0] and table.loc["ben", "mean on real"] == 4
+    assert math.isnan(table.loc["ana", "mean on real"])

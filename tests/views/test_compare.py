@@ -141,3 +141,11 @@ def test_config_differences_with_a_filter() -> None:
     assert set(compare.differences(groups, "dim$", only=False)[0]["key"]) == {"energy.dim"}
     table, sentence = compare.differences(groups, "(", only=True)
     assert "no regular expression" in sentence and table["key"].tolist() == ["energy.steps"]
+
+
+def test_the_mean_is_over_the_tasks_begun_and_a_gap_where_one_is_missing() -> None:
+    one = run("x", scores={"a": [10, 20, 30, 40], "b": [0, 0, math.nan, 60]})
+    table = one.table("eval")
+    table["trained_task"] = np.where(table["iteration"] <= 20, "a", "b")
+    # Only task a until iteration 20; then both, with a hole at 30.
+    assert compare.score_curve(one).to_dict("list") == {"iteration": [10, 20, 40], "value": [10.0, 20.0, 50.0]}

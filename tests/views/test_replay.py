@@ -25,7 +25,7 @@ REAL = replay.Reference(
 
 
 def sample(at: int, **fields: Any) -> dict[str, Any]:
-    row = {
+    row: dict[str, Any] = {
         "sample_id": f"s{at}", "iteration": 10, "trained_task": "next", "task": "mood", "context": f"text number {at}", "question": "good?", "answer": "yes",
         "answer_generated": "yes", "answer_relabelled": "yes", "text": "", "chain": at, "energy": float(at), "verdict": "kept", "kept": True, "recognised": "mood",
         "seconds": 0.5, "generation": 1,
@@ -82,7 +82,7 @@ def test_quality_counts_labels_and_near_copies() -> None:
         refused(2, "disagreed", answer_generated="maybe"),
     ]
     row = replay.quality(pd.DataFrame(rows), REAL).iloc[0]
-    assert row["kept_share"] == pytest.approx(200 / 3) and row["label_valid"] == pytest.approx(200 / 3)
+    assert row["label_valid"] == pytest.approx(200 / 3) and row["texts"] == 3
     assert row["near_copies"] == 50 and row["length"] == 4
     blind = replay.quality(pd.DataFrame(rows), replay.Reference({}, {})).iloc[0]
     assert math.isnan(blind["near_copies"]) and math.isnan(blind["label_valid"])

@@ -95,10 +95,10 @@ def _parts(row: Mapping[str, Any], real: Reference | None) -> list[dict[str, Any
         if relabelled and generated != relabelled:
             parts += [
                 _part("answer, generated", generated, "answer"),
-                _part("answer, by the question-answering pass", relabelled, "answer"),
+                _part("answer, when asked again", relabelled, "answer"),
             ]
         else:
-            both = "answer, generated and by the question-answering pass alike" if relabelled else "answer"
+            both = "answer (generated, and the same when asked again)" if relabelled else "answer"
             parts.append(_part(both, str(row.get("answer") or generated), "answer"))
     if nearest:
         similarity = row.get("similarity")

@@ -62,7 +62,7 @@ def _colors(
     run = CachedRun(Path(path))
     slice_ = Slice(*plane, "", "", "")
     xs, ys = where.axes(25)
-    known = [latent_space.energy(run, iteration) for iteration in iterations]
+    known = latent_space.energies(run, iterations)
     return slices.color_range(
         [slices.field(one, slice_, xs, ys, part, symbol) for one in known if symbol == MIXTURE or symbol in one.symbols], part
     )
@@ -151,7 +151,8 @@ def point_panel(at: Scene) -> None:
 
 def _to_bench() -> None:
     st.session_state["detail"] = "Sampler bench"
-    st.session_state["start"] = "picked point"
+    # The bench is not on the page yet, so its widget cannot write the address.
+    st.session_state["start"] = st.query_params["start"] = "picked point"
 
 
 def energies_at(energy: SavedEnergy, z: np.ndarray) -> pd.DataFrame:
@@ -260,11 +261,12 @@ def _path_rows(energy: SavedEnergy, symbol: str, paths: Mapping[str, np.ndarray]
 def moments_panel(at: Scene) -> None:
     """The same slice at every saved moment: does a later task erase an earlier one's basin?"""
     run, part, symbol = at.here.run, at.choice.part, at.symbol
-    moments = [value for value in at.choice.moments if symbol == MIXTURE or symbol in latent_space.energy(run, value).symbols]
+    known = {value: found[0] for value in at.choice.moments if (found := latent_space.energies(run, [value]))}
+    moments = [value for value, energy in known.items() if symbol == MIXTURE or symbol in energy.symbols]
     if len(moments) > 6:
         moments = [moments[int(k)] for k in np.linspace(0, len(moments) - 1, 6).round()]
     xs, ys = at.where.axes(41)
-    fields = np.stack([slices.field(latent_space.energy(run, value), at.slice, xs, ys, part, symbol) for value in moments])
+    fields = np.stack([slices.field(known[value], at.slice, xs, ys, part, symbol) for value in moments])
     shared = colors(run, at.slice, at.where, part, symbol, tuple(moments))
     names = [f"iteration {value:,}" + (" (cursor)" if value == at.iteration else "") for value in moments]
     figure = landscape.side_by_side(fields, names, at.where, at.slice, part, shared)

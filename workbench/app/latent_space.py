@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -13,6 +14,7 @@ import streamlit as st
 
 from workbench.app.store import CachedRun, Signature, files_signature
 from workbench.runs import ratings
+from workbench.runs.schema import RunError
 from workbench.tasks import TaskError, load_stream
 from workbench.tasks.bundled import STREAMS
 from workbench.views import sampler, snapshots
@@ -43,6 +45,15 @@ def _signature(run: Any, folder: str, name: str) -> Signature:
 def energy(run: Any, iteration: int) -> SavedEnergy:
     """The energy saved at an iteration, read once. Raises RunError."""
     return _energy(str(run.path), iteration, _signature(run, "weights", f"energy_{iteration:09d}"))
+
+
+def energies(run: Any, iterations: Iterable[int]) -> list[SavedEnergy]:
+    """Those of the saved energies that can be read: a broken one costs the pictures of its own moment only."""
+    found = []
+    for iteration in iterations:
+        with contextlib.suppress(RunError):
+            found.append(energy(run, iteration))
+    return found
 
 
 def codes(run: Any, iteration: int) -> Codes:

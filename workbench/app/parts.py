@@ -230,7 +230,8 @@ def copy_link() -> None:
 
 
 def _copy_component() -> Any:
-    return st.components.v2.component("workbench_copy_link", html="<button type='button'>Copy link</button>", css=COPY_CSS, js=COPY_JS)
+    build: Any = st.components.v2.component  # pyright: ignore[reportAttributeAccessIssue]
+    return build("workbench_copy_link", html="<button type='button'>Copy link</button>", css=COPY_CSS, js=COPY_JS)
 
 
 @st.dialog("Keys")

@@ -10,7 +10,7 @@ import difflib
 import io
 import os
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +63,11 @@ def _open_run(path: str, signature: Signature) -> Run:
     return Run(Path(path))
 
 
+@st.cache_resource(max_entries=128, show_spinner=False)
+def _remember(path: str, name: str, signature: Signature, _make: Callable[[], Any]) -> Any:
+    return _make()
+
+
 class CachedRun:
     """A run as the pages see it: the interface of `Run`, tables and arrays read once and again only when their files change."""
 
@@ -91,6 +96,10 @@ class CachedRun:
     def signature(self, *names: str) -> Signature:
         """Cache key over tables and array folders, for `st.cache_data` functions of a page."""
         return files_signature([path for name in names for path in _table_files(self.path, name)])
+
+    def remember(self, name: str, tables: tuple[str, ...], make: Callable[[], Any]) -> Any:
+        """The result of `make`, made anew when one of the tables changes; do not change it."""
+        return _remember(str(self.path), name, self.signature(*tables), make)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._run, name)

@@ -69,10 +69,12 @@ def pretrain(
     out: Path,
     encoder: Callable[[int, int], nn.Module],
     *,
-    steps: int = 2400,
+    steps: int = 3000,
+    until: int | None = None,
     minutes: float | None = None,
     seed: int = 0,
     recipe: Recipe | None = None,
+    practice: Practice | None = None,
     save_every: float = 180.0,
     on_step: Callable[[dict[str, Any]], None] | None = None,
 ) -> dict[str, Any]:
@@ -80,8 +82,7 @@ def pretrain(
 
     data: folder with lm/novels and lm/speeches, read in place. encoder: class of q_phi, called as encoder(hidden_size, dim), whose forward
     takes (hidden, lengths) to (mu, logvar). minutes: choose the number of steps from the speed of the first ones instead of `steps`; until:
-    stop the first stage after this many steps of its schedule; practice: the second stage. A
-    usable model is written every `save_every` seconds, each file replaced at once. Raises BackboneError where the texts are missing.
+    stop the first stage after this many steps of its schedule; practice: the second stage. A usable model is written every `save_every` seconds, each file replaced at once. Raises BackboneError where the texts are missing.
     """
     recipe = recipe or Recipe()
     started, rng, generator = time.monotonic(), random.Random(seed), torch.Generator().manual_seed(seed)

@@ -92,8 +92,8 @@ def rhat_nested(draws: Array, superchains: int) -> Array:
     """Nested R-hat (Margossian et al. 2024) of draws [chains, draws, ...], [...]: has the start been forgotten?
 
     The chains are `superchains` equal blocks in order, each block from one start. One draw a chain is enough, which suits many short
-    chains. With M chains a block it is about sqrt(1 + 1/M) where the start is forgotten. The numbers of
-    arviz_stats' rhat_nested(method="identity"), for every dimension at once.
+    chains. With M chains a block it is about sqrt(1 + 1/M) where the start is forgotten; NaN where a block's chains have not parted.
+    The numbers of arviz_stats' rhat_nested(method="identity"), for every dimension at once.
     """
     chains, count = draws.shape[:2]
     blocks = draws.astype(np.float64).reshape(superchains, chains // superchains, *draws.shape[1:])
@@ -102,8 +102,9 @@ def rhat_nested(draws: Array, superchains: int) -> Array:
     if count > 1:
         within = within + blocks.var(axis=2, ddof=1).mean(axis=1)
     between = means.mean(axis=1).var(axis=0, ddof=1)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return np.sqrt(1.0 + between / within.mean(axis=0))
+    within = within.mean(axis=0)
+    parted = within > 1e-9 * between
+    return np.where(parted, np.sqrt(1.0 + between / np.where(parted, within, 1.0)), np.nan)
 
 
 def effective_sample_size(draws: Array) -> float:

@@ -51,9 +51,9 @@ def zero_shot(rows: pd.DataFrame | Sequence[Mapping[str, Any]], tasks: Sequence[
     return np.array([float(first.get(task, math.nan)) for task in tasks])
 
 
-def _of_kind(rows: pd.DataFrame | Sequence[Mapping[str, Any]], kind: str) -> pd.DataFrame:
+def _of_kind(rows: pd.DataFrame | Sequence[Mapping[str, Any]], kind: str) -> Any:
     columns = ["iteration", "trained_task", "eval_task", "kind", "score"]
-    frame = rows if isinstance(rows, pd.DataFrame) else pd.DataFrame(list(rows), columns=None if len(rows) else columns)
+    frame: Any = rows if isinstance(rows, pd.DataFrame) else pd.DataFrame(list(rows), columns=None if len(rows) else columns)
     return frame[frame["kind"] == kind].sort_values("iteration", kind="stable") if len(frame) else pd.DataFrame(columns=columns)
 
 
@@ -160,23 +160,23 @@ def windowed_plasticity(iterations: ArrayLike, scores: ArrayLike, window: int) -
 
 
 def _windowed(iterations: ArrayLike, values: np.ndarray, window: int) -> float | None:
-    """Largest rise within the window: each value against the minimum of the window behind it (a monotone queue, one pass)."""
+    found = largest_rise(iterations, values, window)
+    return None if found is None else found[0]
+
+
+def largest_rise(iterations: ArrayLike, values: ArrayLike, window: int) -> tuple[float, float, float] | None:
+    """The largest rise within `window` iterations and the iterations it goes from and to; (0, n, n) where nothing rises. None if empty."""
     if window < 1:
         raise ValueError(f"window: {window}; accepted: at least 1 iteration")
-    at, values = _curve((iterations, values))
-    if not len(values):
+    at, curve = _curve((iterations, values))
+    if not len(curve):
         return None
-    largest, queue, head = 0.0, np.empty(len(values), dtype=np.int64), 0
-    tail = 0
-    for now in range(len(values)):
-        while head < tail and at[queue[head]] <= at[now] - window:
-            head += 1
-        while head < tail and values[queue[tail - 1]] >= values[now]:
-            tail -= 1
-        queue[tail] = now
-        tail += 1
-        largest = max(largest, float(values[now] - values[queue[head]]))
-    return largest
+    # Seconds stand in for iterations: pandas counts a rolling window in time only, (n - window, n].
+    lowest = pd.Series(curve, index=pd.to_timedelta(at, unit="s")).rolling(f"{window}s").min().to_numpy()
+    end = int(np.argmax(curve - lowest))
+    start = int(np.searchsorted(at, at[end] - window, side="right"))
+    start += int(np.argmin(curve[start : end + 1]))
+    return float(curve[end] - curve[start]), float(at[start]), float(at[end])
 
 
 def _curve(curve: Curve) -> tuple[np.ndarray, np.ndarray]:

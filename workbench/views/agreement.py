@@ -160,7 +160,7 @@ def agreement(answers: pd.DataFrame, scale: str, raters: tuple[str, ...] | None 
 def _sentence(value: float, low: float, n: int) -> str:
     words = ("no better than chance", "slight", "fair", "moderate", "substantial", "almost perfect")
     word = words[0] if low <= 0 else words[1 + int(np.clip(np.ceil(value * 5) - 1, 0, 4))]
-    return f"{word} agreement on {n} shared items (words of Landis and Koch, 1977)".capitalize() + "."
+    return f"{word[0].upper()}{word[1:]} agreement on {n} shared texts (words of Landis and Koch, 1977)."
 
 
 def _interval(values: np.ndarray) -> tuple[float, float]:
@@ -221,6 +221,23 @@ def controls(answers: pd.DataFrame, scale: str) -> pd.DataFrame:
                 }
             )
     return pd.DataFrame(rows, columns=["rater", "controls", "real", "low", "high", "generated"])
+
+
+def raters(answers: pd.DataFrame, scale: str) -> pd.DataFrame:
+    """Coverage, agreement with oneself and answers to real texts in one table, one row a rater."""
+    real = controls(answers, scale)
+    spans = [f"{low:.2f} to {high:.2f}" if low == low else "" for low, high in zip(real["low"], real["high"], strict=True)]
+    real = real.assign(interval=spans)[["rater", "real", "interval", "generated"]]
+    own = self_agreement(answers, scale).drop(columns="repeats")
+    merged = coverage(answers, scale).drop(columns="mean").merge(own, on="rater", how="left").merge(real, on="rater", how="left")
+    names = {
+        "same %": "same again %",
+        "within one %": "within one %",
+        "kappa": "kappa with oneself",
+        "real": "mean on real",
+        "generated": "mean on generated",
+    }
+    return merged.rename(columns={**names, "interval": "95 % on real"})
 
 
 def pairs_of_raters(answers: pd.DataFrame, scale: str) -> list[tuple[str, str]]:

@@ -14,6 +14,8 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
+from workbench.views import timeline
+from workbench.views.curves import evaluated, starts_of
 from workbench.views.style import DASHES, INK, MUTED, OKABE_ITO, OKABE_ITO_DARK, dress, empty, faded
 from workbench.views.text import in_figure
 
@@ -86,19 +88,25 @@ def colors_of(groups: Sequence[Group], dark: bool = False) -> dict[str, str]:
 
 
 def score_curve(run: Any, task: str = "", measure: str = "score") -> pd.DataFrame:
-    """iteration, value of one task, or of the mean over all tasks of the run where each was evaluated.
-
-    The measurement with the most rows is taken (teacher-forced in every iteration, else generated at task ends).
-    """
-    rows = run.table("eval")
-    rows = rows[rows[measure].notna()] if measure in rows else rows.iloc[:0]
-    if rows.empty:
+    """iteration, value of one task, or of the mean over the tasks begun so far, where every one of them was evaluated."""
+    rows = evaluated(run)
+    wide = rows.pivot_table(index="iteration", columns="eval_task", values=measure, aggfunc="last") if len(rows) else pd.DataFrame()
+    if wide.empty or (task and task not in wide):
         return pd.DataFrame({"iteration": pd.Series(dtype=int), "value": pd.Series(dtype=float)})
-    rows = rows[rows["kind"] == rows["kind"].value_counts().idxmax()]
-    wide = rows.pivot_table(index="iteration", columns="eval_task", values=measure, aggfunc="last").sort_index()
-    values = wide[task] if task in wide else (wide.mean(axis=1, skipna=False) if not task else pd.Series(dtype=float))
+    values = wide[task] if task else _mean_of_begun(wide, timeline.task_ends(run.table("eval"), list(run.info.tasks)))
     values = values.dropna()
     return pd.DataFrame({"iteration": values.index.to_numpy(dtype=int), "value": values.to_numpy(dtype=float)})
+
+
+def _mean_of_begun(wide: pd.DataFrame, ends: Mapping[str, int]) -> pd.Series:
+    """Mean over the tasks begun by each iteration; NaN where one of them was not evaluated."""
+    starts = starts_of({task: end for task, end in ends.items() if task in wide}) or dict.fromkeys(wide.columns, -1)
+    begun = np.stack([wide.index.to_numpy() > start for start in starts.values()], axis=1)
+    begun[:, 0] = True
+    values = wide[list(starts)].to_numpy(dtype=float)
+    whole = (np.isfinite(values) | ~begun).all(axis=1)
+    means = np.where(begun, np.nan_to_num(values), 0).sum(axis=1) / begun.sum(axis=1)
+    return pd.Series(np.where(whole, means, np.nan), index=wide.index)
 
 
 @dataclass(frozen=True)

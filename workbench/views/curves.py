@@ -9,24 +9,32 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from workbench.views import style, timeline
+from workbench.views.timeline import Frame
 
 SPAN_LABELS = {"iteration": "iteration", "epoch": "epoch", "time": "minutes since the start"}
 
 
-def evaluated(run: Any, kind: str = "teacher_forced") -> pd.DataFrame:
+def evaluated(run: Any, kind: str = "teacher_forced") -> Frame:
     """Evaluations of one kind, a row an iteration and task, in order: iteration, trained_task, eval_task, score, loss, n.
 
     Falls back to the other kind where a run has none of this one.
     """
+    return timeline.remembered(run, f"evaluated {kind}", ("eval",), lambda: _evaluated(run, kind))
+
+
+def _evaluated(run: Any, kind: str) -> Frame:
     frame = run.table("eval")
     chosen = frame[frame["kind"] == kind]
     if chosen.empty:
         chosen = frame
     chosen = chosen.drop_duplicates(["iteration", "eval_task"], keep="last").sort_values(["eval_task", "iteration"], kind="stable")
-    return chosen[["iteration", "trained_task", "eval_task", "kind", "metric", "score", "loss", "n"]].reset_index(drop=True)
+    chosen = chosen[["iteration", "trained_task", "eval_task", "kind", "metric", "score", "loss", "n"]].reset_index(drop=True)
+    # A few names over up to a million rows: as categories they take a tenth of the memory.
+    names = ["trained_task", "eval_task", "kind", "metric"]
+    return chosen.assign(**{name: chosen[name].fillna("").astype("category") for name in names})
 
 
-def by_task(frame: pd.DataFrame, column: str = "score") -> dict[str, tuple[np.ndarray, np.ndarray]]:
+def by_task(frame: Frame, column: str = "score") -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """(iterations, values) of each task of an `evaluated` frame, as `workbench.runs.metrics` takes them."""
     groups = frame.groupby("eval_task", sort=False, observed=True)
     return {str(task): (rows["iteration"].to_numpy(np.float64), rows[column].to_numpy(np.float64)) for task, rows in groups}
@@ -62,10 +70,14 @@ def axis_values(run: Any, iterations: np.ndarray, by: str = "iteration") -> np.n
     return np.interp(np.asarray(iterations, dtype=np.float64), np.concatenate([[0.0], at]), np.concatenate([[0.0], values]))
 
 
-def mean_score(run: Any, kind: str = "teacher_forced") -> pd.DataFrame:
+def mean_score(run: Any, kind: str = "teacher_forced") -> Frame:
     """Mean score over the tasks begun so far, at every iteration where all of them were evaluated: iteration, score, tasks."""
+    return timeline.remembered(run, f"mean score {kind}", ("eval",), lambda: _mean_score(run, kind))
+
+
+def _mean_score(run: Any, kind: str) -> Frame:
     frame = evaluated(run, kind)
-    ends = timeline.task_ends(run.table("eval"), timeline.tasks(run))
+    ends = timeline.ends(run)
     if frame.empty or not ends:
         return pd.DataFrame({"iteration": [], "score": [], "tasks": []})
     wide = frame.pivot_table(index="iteration", columns="eval_task", values="score", aggfunc="last")
@@ -82,8 +94,7 @@ def mean_score(run: Any, kind: str = "teacher_forced") -> pd.DataFrame:
 def mean_figure(run: Any, iteration: int | None = None, dark: bool = False) -> go.Figure:
     """Mean score of the tasks begun so far by iteration, over the bands in which each task was learnt."""
     frame = mean_score(run)
-    names = timeline.tasks(run)
-    ends = timeline.task_ends(run.table("eval"), names)
+    names, ends = timeline.tasks(run), timeline.ends(run)
     if frame.empty:
         return style.empty("Nothing was evaluated yet", dark)
     figure = go.Figure()

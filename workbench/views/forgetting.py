@@ -17,6 +17,7 @@ import plotly.graph_objects as go
 
 from workbench.views import style, timeline
 from workbench.views.curves import SPAN_LABELS, axis_values, bands, evaluated, shorten, starts_of
+from workbench.views.timeline import Frame
 
 Metric = Literal["score", "loss", "forgetting"]
 Lines = Literal["raw", "smoothed", "both"]
@@ -26,13 +27,17 @@ LABELS = {"score": "score", "loss": "loss, nats a token", "forgetting": "points 
 BENEATH = {"lr": "learning rate", "replay_share": "replay share", "grad_cosine": "gradient cosine"}
 
 
-def curves(run: Any, kind: str = "teacher_forced") -> pd.DataFrame:
+def curves(run: Any, kind: str = "teacher_forced") -> Frame:
     """One row an evaluation: eval_task, iteration, trained_task, score, loss, best (so far), forgetting.
 
     best and forgetting are NaN before the task's own training begins: nothing can be forgotten that was not learnt.
     """
+    return timeline.remembered(run, f"curves {kind}", ("eval",), lambda: _curves(run, kind))
+
+
+def _curves(run: Any, kind: str) -> Frame:
     frame = evaluated(run, kind)
-    starts = starts_of(timeline.task_ends(run.table("eval"), timeline.tasks(run)))
+    starts = starts_of(timeline.ends(run))
     pieces = []
     for task, rows in frame.groupby("eval_task", sort=False, observed=True):
         begun = rows["iteration"] > starts.get(str(task), np.inf)
@@ -41,9 +46,9 @@ def curves(run: Any, kind: str = "teacher_forced") -> pd.DataFrame:
     return pd.concat(pieces, ignore_index=True) if pieces else frame.assign(best=np.nan, forgetting=np.nan)
 
 
-def seed_band(runs: Sequence[Any], column: str = "score") -> pd.DataFrame:
+def seed_band(runs: Sequence[Any], column: str = "score") -> Frame:
     """Lowest, mean and highest value over runs that differ by seed, where all were evaluated: eval_task, iteration, low, mean, high."""
-    frames = [curves(run).assign(seed_index=index) for index, run in enumerate(runs)]
+    frames = [curves(run)[["eval_task", "iteration", column]] for run in runs]
     together = pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
     if together.empty:
         return pd.DataFrame(columns=["eval_task", "iteration", "low", "mean", "high"])
@@ -110,24 +115,26 @@ def figure(
     seeds: further runs that differ by seed alone, drawn as a band. window: iterations shown. iteration, task: the cursor.
     The customdata of every point begins with [iteration, task].
     """
-    frame, every = curves(run), timeline.tasks(run)
-    names = [name for name in every if (frame["eval_task"] == name).any()]
+    every = timeline.tasks(run)
+    each = timeline.remembered(run, "curves by task", ("eval",), lambda: _by_task(curves(run)))
+    names = [name for name in every if name in each]
     if not names:
         return style.empty("Nothing was evaluated yet", dark)
-    ends = timeline.task_ends(run.table("eval"), every)
-    starts, points = starts_of(ends), max(300, 6000 // len(names))
+    ends = timeline.ends(run)
+    starts, points = starts_of(ends), max(300, 4000 // len(names))
     beneath = [] if align else [column for column in BENEATH if _has(run, column)]
     height = 150 if len(names) <= 4 else 120 if len(names) <= 8 else 96
     domains, total = _domains([height] * len(names) + [84] * len(beneath))
-    band = seed_band([run, *seeds], metric) if seeds else None
+    band = _bands([run, *seeds], metric) if seeds else {}
     # Plain dicts, made into a figure once at the end: several times faster than plotly's own subplots.
     traces, shapes, notes, axes = [], [], [], {}
+    same = _y_axis(metric, list(each.values()))
     for number, name in enumerate(names, start=1):
         shift = float(axis_values(run, np.array([starts.get(name, 0)]), span)[0]) if align else 0.0
         panel, index = _Panel(number, domains[number - 1], run, span, shift), every.index(name)
-        if band is not None:
-            traces += _band_traces(band[band["eval_task"] == name], panel, index, dark, len(seeds) + 1)
-        traces += _task_traces(frame[frame["eval_task"] == name], name, metric, lines, smoothing, panel, index, points, dark)
+        if name in band:
+            traces += _band_traces(band[name], panel, index, dark, len(seeds) + 1)
+        traces += _task_traces(each[name], name, metric, lines, smoothing, panel, index, points, dark)
         label = shorten(name, 13)
         text = f"<b>{label}</b>" if name == task else label
         notes.append(panel.note(text, style.task_color(index, dark), x=1.0, xanchor="left", xshift=8, y=0.5, yanchor="middle"))
@@ -135,7 +142,7 @@ def figure(
         shapes, notes = shapes + more, notes + labels
         if iteration is not None and not align:
             shapes.append(_cursor_line(panel, iteration, dark))
-        axes[f"yaxis{panel.suffix}"] = {"domain": panel.domain, "anchor": panel.axes["xaxis"], **_y_axis(metric, frame)}
+        axes[f"yaxis{panel.suffix}"] = {"domain": panel.domain, "anchor": panel.axes["xaxis"], **same}
     for number, column in enumerate(beneath, start=len(names) + 1):
         panel = _Panel(number, domains[number - 1], run, span)
         traces.append(_beneath_trace(run, column, panel, points, dark))
@@ -198,15 +205,24 @@ def _cursor_line(panel: _Panel, iteration: int, dark: bool) -> dict[str, Any]:
     }
 
 
-def _y_axis(metric: Metric, frame: pd.DataFrame) -> dict[str, Any]:
+def _bands(runs: Sequence[Any], column: str) -> dict[str, Frame]:
+    state = [(run.name, len(run.table("eval"))) for run in runs]
+    return timeline.remembered(runs[0], f"band {column} {state}", ("eval",), lambda: _by_task(seed_band(runs, column)))
+
+
+def _by_task(frame: Frame) -> dict[str, Frame]:
+    return {str(task): rows for task, rows in frame.groupby("eval_task", sort=False, observed=True)}
+
+
+def _y_axis(metric: Metric, frames: list[Frame]) -> dict[str, Any]:
     if metric == "score":
         return {"range": [-4, 104], "tickvals": [0, 50, 100]}
-    top = float(np.nanmax(frame[metric].to_numpy(np.float64), initial=1.0))
-    low = float(np.nanmin(frame[metric].to_numpy(np.float64), initial=0.0))
+    values = np.concatenate([frame[metric].to_numpy(np.float64) for frame in frames])
+    top, low = float(np.nanmax(values, initial=1.0)), float(np.nanmin(values, initial=0.0))
     return {"range": [min(low, 0.0) - 0.04 * top, top * 1.06], "nticks": 4}
 
 
-def _band_traces(band: pd.DataFrame, panel: _Panel, index: int, dark: bool, seeds: int) -> list[dict]:
+def _band_traces(band: Frame, panel: _Panel, index: int, dark: bool, seeds: int) -> list[dict]:
     if band.empty:
         return []
     part = band.iloc[style.thin(band["iteration"], band["high"] - band["low"], 600)]
@@ -221,7 +237,7 @@ def _band_traces(band: pd.DataFrame, panel: _Panel, index: int, dark: bool, seed
 
 
 def _task_traces(
-    rows: pd.DataFrame,
+    rows: Frame,
     name: str,
     metric: Metric,
     lines: Lines,
@@ -264,13 +280,13 @@ def _task_traces(
     return traces
 
 
-def _points(rows: pd.DataFrame, name: str) -> list[list[Any]]:
-    """[iteration, task, what was being learnt, the drop in words] of every point drawn."""
-    words = zip(rows["iteration"], rows["trained_task"].fillna(""), rows["forgetting"], strict=True)
-    return [
-        [int(at), name, shorten(str(learning), 30) or "nothing yet", f", {drop:.1f} below the best so far" if drop > 0 else ""]
-        for at, learning, drop in words
-    ]
+def _points(rows: Frame, name: str) -> np.ndarray:
+    """[iteration, task, what was being learnt, the drop in words] of every point drawn, [n, 4] of objects."""
+    learning = [shorten(str(task), 30) or "nothing yet" for task in rows["trained_task"]]
+    drops = [f", {drop:.1f} below the best so far" if drop > 0 else "" for drop in rows["forgetting"].tolist()]
+    points = np.empty((len(rows), 4), dtype=object)
+    points[:, 0], points[:, 1], points[:, 2], points[:, 3] = rows["iteration"].tolist(), name, learning, drops
+    return points
 
 
 def _hover(label: str, name: str) -> str:

@@ -11,6 +11,7 @@ from workbench.runs import metrics
 from workbench.views import timeline
 from workbench.views.curves import by_task, evaluated, starts_of
 from workbench.views.matrix import scores
+from workbench.views.timeline import Frame
 
 WINDOWS = (10, 100)
 
@@ -52,9 +53,13 @@ GAPS = ["switch", "new task", "old task", "before", "minimum", "depth", "to mini
 
 def overall(run: Any) -> dict[str, float | None]:
     """ACC, Forgetting, BWT and FWT from scores at task ends; min-ACC, WC-ACC, WF and WP (means of WF10 .. WP100) by iteration."""
+    return timeline.remembered(run, "overall", ("eval",), lambda: _overall(run))
+
+
+def _overall(run: Any) -> dict[str, float | None]:
     tasks, matrix = scores(run)
     rows = run.table("eval")
-    curves, ends = by_task(evaluated(run)), timeline.task_ends(rows, timeline.tasks(run))
+    curves, ends = by_task(evaluated(run)), timeline.ends(run)
     values: dict[str, float | None] = {
         "ACC": metrics.average_score(matrix),
         "Forgetting": metrics.forgetting(matrix),
@@ -71,11 +76,14 @@ def overall(run: Any) -> dict[str, float | None]:
     return values
 
 
-def per_task(run: Any) -> pd.DataFrame:
+def per_task(run: Any) -> Frame:
     """A row a task begun: score when learnt, last, best, forgetting, BWT, the minimum since and when it was, WF and WP."""
+    return timeline.remembered(run, "per_task", ("eval",), lambda: _per_task(run))
+
+
+def _per_task(run: Any) -> Frame:
     tasks, matrix = scores(run)
-    rows = run.table("eval")
-    curves, ends = by_task(evaluated(run)), timeline.task_ends(rows, timeline.tasks(run))
+    curves, ends = by_task(evaluated(run)), timeline.ends(run)
     k = metrics.done(matrix)
     forgotten = metrics.forgetting_each(matrix)
     table = []
@@ -102,15 +110,18 @@ def per_task(run: Any) -> pd.DataFrame:
     return pd.DataFrame(table, columns=PER_TASK)
 
 
-def stability_gaps(run: Any) -> pd.DataFrame:
+def stability_gaps(run: Any) -> Frame:
     """A row a switch and old task: the drop after the switch, measured up to the end of the task that began there.
 
     'to 95 %' is a number in words: 'never' where a finished task never gave the old one back 95 % of its
     score, 'not yet' where the new task is still being learnt.
     """
+    return timeline.remembered(run, "stability_gaps", ("eval",), lambda: _stability_gaps(run))
+
+
+def _stability_gaps(run: Any) -> Frame:
     rows = run.table("eval")
-    names = timeline.tasks(run)
-    curves, ends = by_task(evaluated(run)), timeline.task_ends(rows, names)
+    curves, ends = by_task(evaluated(run)), timeline.ends(run)
     order, starts = list(ends), starts_of(ends)
     finished = set(rows[(rows["kind"] == "generated") & (rows["iteration"] > 0)]["trained_task"]) or set(order)
     table = []
@@ -138,12 +149,12 @@ def stability_gaps(run: Any) -> pd.DataFrame:
     return pd.DataFrame(table, columns=GAPS)
 
 
-def rows_used(run: Any, name: str) -> pd.DataFrame:
+def rows_used(run: Any, name: str) -> Frame:
     """The rows of the eval table (or cells of R) that a metric was made from, so that it can be checked by hand."""
     rows = run.table("eval")
     tasks, matrix = scores(run)
     k = metrics.done(matrix)
-    ends = timeline.task_ends(rows, timeline.tasks(run))
+    ends = timeline.ends(run)
     if name in ("ACC", "Forgetting", "BWT"):
         cells = []
         for j, task in enumerate(tasks[:k]):
@@ -162,38 +173,22 @@ def rows_used(run: Any, name: str) -> pd.DataFrame:
     frame = evaluated(run)[["eval_task", "iteration", "trained_task", "score"]]
     order = list(ends)
     if name in ("min-ACC", "WC-ACC"):
-        since = frame["iteration"] > frame["eval_task"].map(ends)
+        since = frame["iteration"] > frame["eval_task"].astype(str).map(ends).astype(float)
         lowest = frame[since & frame["eval_task"].isin(order[:-1])].sort_values("score", kind="stable").drop_duplicates("eval_task")
         newest = frame[frame["eval_task"] == order[-1]].tail(1) if name == "WC-ACC" and order else frame.head(0)
         return pd.concat([lowest.sort_values("iteration"), newest], ignore_index=True)
     return _window_rows(frame, order, name)
 
 
-def _window_rows(frame: pd.DataFrame, order: list[str], name: str) -> pd.DataFrame:
+def _window_rows(frame: Frame, order: list[str], name: str) -> Frame:
     """For WF10 and the like: the two evaluations of each task with the largest change inside one window."""
-    window, falls = int(name[2:]), name.startswith("WF")
+    window, sign = int(name[2:]), -1.0 if name.startswith("WF") else 1.0
     found = []
     for task in order:
         rows = frame[frame["eval_task"] == task].dropna(subset=["score"])
-        at, values = rows["iteration"].to_numpy(), rows["score"].to_numpy()
-        best: tuple[float, int, int] | None = None
-        signed = values if falls else -values
-        for end in range(len(values)):
-            start = int(np.searchsorted(at, at[end] - window, side="right"))
-            top = start + int(np.argmax(signed[start : end + 1]))
-            change = float(signed[top] - signed[end])
-            if best is None or change > best[0]:
-                best = (change, top, end)
-        if best is not None:
-            change, top, end = best
-            found.append(
-                {
-                    "task": task,
-                    "from iteration": at[top],
-                    "score there": values[top],
-                    "to iteration": at[end],
-                    "score then": values[end],
-                    "change": change,
-                }
-            )
+        change = metrics.largest_rise(rows["iteration"], sign * rows["score"], window)
+        if change is not None:
+            score = rows.drop_duplicates("iteration", keep="last").set_index("iteration")["score"]
+            row = {"task": task, "from iteration": int(change[1]), "score there": score[change[1]]}
+            found.append({**row, "to iteration": int(change[2]), "score then": score[change[2]], "change": change[0]})
     return pd.DataFrame(found)

@@ -14,17 +14,18 @@ from workbench.runs.check import check_run
 from workbench.runs.schema import RunError
 from workbench.views import style, timeline
 from workbench.views.curves import shorten
+from workbench.views.timeline import Frame
 
 PHASES = ("train", "fit", "sample", "decode", "evaluate", "other")
 
 
-def config_frame(run: Any) -> pd.DataFrame:
+def config_frame(run: Any) -> Frame:
     """Every setting: key, value, default, differs, meaning; those that differ from the default first."""
     return _config_rows(run.config)
 
 
-def _config_rows(config: dict[str, Any]) -> pd.DataFrame:
-    found, defaults = _flat(config), _flat(RunConfig().model_dump())
+def _config_rows(config: dict[str, Any]) -> Frame:
+    found, defaults = _flat(config), _flat(build({}).model_dump())
     meaning = {name: info.description or "" for name, info in fields()}
     keys = list(dict.fromkeys([*defaults, *found]))
     rows = [
@@ -60,7 +61,7 @@ def config_of(run: Any) -> RunConfig | None:
         return None
 
 
-def events_frame(run: Any) -> pd.DataFrame:
+def events_frame(run: Any) -> Frame:
     """events.jsonl as rows: time, kind, what; the newest last."""
     rows = [
         {
@@ -73,7 +74,7 @@ def events_frame(run: Any) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["time", "kind", "what"])
 
 
-def environment_frame(run: Any) -> pd.DataFrame:
+def environment_frame(run: Any) -> Frame:
     """run.json in rows: what made the run, without a host, a user or a path."""
     values = run.info.model_dump(by_alias=True)
     versions = values.pop("versions", {}) or {}
@@ -84,7 +85,7 @@ def environment_frame(run: Any) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["what", "value"])
 
 
-def files_frame(run: Any) -> pd.DataFrame:
+def files_frame(run: Any) -> Frame:
     """What `workbench check` says of every file: file, rows, schema, verdict, ok."""
     return pd.DataFrame(
         [{"file": v.file, "rows": v.rows, "schema": v.schema, "verdict": v.verdict, "ok": v.ok} for v in check_run(run.path)],
@@ -100,14 +101,14 @@ def timings_figure(run: Any, dark: bool = False) -> go.Figure:
     wide = frame.pivot_table(index="task", columns="phase", values="seconds", aggfunc="sum", sort=False).fillna(0.0)
     wide = wide.reindex([task for task in timeline.tasks(run) if task in wide.index])
     figure = go.Figure()
-    greys = dict(zip(PHASES, style.OKABE_ITO_DARK if dark else style.OKABE_ITO, strict=False))
+    colors: dict[str, str] = dict(zip(PHASES, style.OKABE_ITO_DARK if dark else style.OKABE_ITO, strict=False))
     for phase in [*(name for name in PHASES if name in wide), *(name for name in wide if name not in PHASES)]:
         figure.add_bar(
             y=[shorten(str(task), 18) for task in wide.index],
             x=wide[phase],
             name=str(phase),
             orientation="h",
-            marker={"color": greys.get(str(phase), style.MUTED[dark])},
+            marker={"color": colors.get(str(phase), style.MUTED[dark])},
             hovertemplate="%{x:.1f} s " + str(phase) + "<extra>%{y}</extra>",
         )
     figure.update_yaxes(autorange="reversed")
@@ -115,7 +116,7 @@ def timings_figure(run: Any, dark: bool = False) -> go.Figure:
     return style.dress(figure, dark, barmode="stack", height=110 + 34 * len(wide))
 
 
-def diagnostic(run: Any, name: str, subject: str | None = None) -> pd.DataFrame:
+def diagnostic(run: Any, name: str, subject: str | None = None) -> Frame:
     """One diagnostic over the run: iteration, task, subject, value. Empty where it was not recorded."""
     frame = run.table("diagnostics")
     chosen = frame[frame["name"] == name]
@@ -170,7 +171,7 @@ def progress(run: Any) -> Progress:
     )
 
 
-def _inside_task(run: Any, metrics: pd.DataFrame, task: str) -> float:
+def _inside_task(run: Any, metrics: Frame, task: str) -> float:
     """Share of the current task that is done: by epochs where they are logged, else by the length of the tasks before."""
     rows = metrics[metrics["task"] == task]
     config = config_of(run)

@@ -11,10 +11,15 @@ import plotly.graph_objects as go
 from workbench.runs import metrics
 from workbench.views import style, timeline
 from workbench.views.curves import shorten
+from workbench.views.timeline import Frame
 
 
 def scores(run: Any, kind: str = "generated") -> tuple[list[str], np.ndarray]:
     """Tasks in order of training and R [T, T] in points; of the other kind of score where this one was not recorded."""
+    return timeline.remembered(run, f"matrix {kind}", ("eval",), lambda: _scores(run, kind))
+
+
+def _scores(run: Any, kind: str) -> tuple[list[str], np.ndarray]:
     rows = run.table("eval")
     tasks, matrix = metrics.score_matrix(rows, kind)
     if not len(matrix):
@@ -24,10 +29,10 @@ def scores(run: Any, kind: str = "generated") -> tuple[list[str], np.ndarray]:
     return order, matrix[np.ix_(places, places)] if places else matrix
 
 
-def frame(run: Any, kind: str = "generated") -> pd.DataFrame:
+def frame(run: Any, kind: str = "generated") -> Frame:
     """R in long form: after, task, score, iteration at which 'after' ended."""
     tasks, matrix = scores(run, kind)
-    ends = timeline.task_ends(run.table("eval"), tasks)
+    ends = timeline.ends(run)
     rows = [
         {"after": after, "task": task, "score": matrix[i, j], "iteration": ends.get(after)}
         for i, after in enumerate(tasks)
@@ -45,7 +50,7 @@ def figure(run: Any, kind: str = "generated", dark: bool = False) -> go.Figure:
     tasks, matrix = scores(run, kind)
     if not len(tasks) or not np.isfinite(matrix).any():
         return style.empty("No task has been finished yet", dark)
-    ends = timeline.task_ends(run.table("eval"), tasks)
+    ends = timeline.ends(run)
     shown = int(np.flatnonzero(np.isfinite(matrix).any(axis=1))[-1]) + 1
     matrix = matrix[:shown]
     names = [shorten(task, 14) for task in tasks]
@@ -62,7 +67,7 @@ def figure(run: Any, kind: str = "generated", dark: bool = False) -> go.Figure:
         xgap=2,
         ygap=2,
         colorscale=style.SCORE_SCALE_DARK if dark else style.SCORE_SCALE,
-        colorbar={"title": {"text": "score", "side": "right"}, "thickness": 10, "outlinewidth": 0},
+        colorbar={"title": {"text": "score", "side": "right", "font": {"size": 12}}, "thickness": 10, "outlinewidth": 0},
     )
     size = 12 if len(tasks) <= 8 else 9
     figure.add_scatter(

@@ -28,7 +28,6 @@ NEAR_COPY = 90.0
 ANY_TASK = "any"
 WELL_FORMED = ("kept", "spare", "disagreed")
 MEASURES = {
-    "kept_share": ("kept, % of generated", [0, 100]),
     "label_valid": ("answer in the label set, %", [0, 100]),
     "near_copies": ("near-copies of real examples, %", [0, 100]),
     "distinct_1": ("distinct words, share", [0, 1]),
@@ -141,10 +140,11 @@ def reasons_figure(samples: pd.DataFrame, tasks: Sequence[str], dark: bool = Fal
             marker={"color": colors.get(verdict, MUTED[dark]), "line": {"width": 0}},
             hovertemplate="%{y}: %{x} " + in_figure(verdict, 40) + "<extra></extra>",
         )
-    figure.update_layout(barmode="stack", bargap=0.35, legend={"traceorder": "normal"})
+    height = max(260, 110 + 34 * len(present))
+    figure.update_layout(barmode="stack", bargap=1 - min(0.68, 36 * len(present) / (height - 90)), legend={"traceorder": "normal"})
     figure.update_yaxes(autorange="reversed", showgrid=False)
     figure.update_xaxes(title="texts generated", rangemode="tozero")
-    return dress(figure, dark, height=110 + 34 * len(present), margin={"t": 40})
+    return dress(figure, dark, height=height, margin={"t": 40})
 
 
 def body(row: Mapping[str, Any]) -> str:
@@ -229,7 +229,6 @@ def quality(samples: pd.DataFrame, real: Reference) -> pd.DataFrame:
                 "iteration": int(iteration),
                 "task": str(task),
                 "texts": len(own),
-                "kept_share": 100 * float(own["kept"].mean()),
                 "label_valid": 100 * float(formed["answer_generated"].isin(labels).mean()) if labels and len(formed) else float("nan"),
                 "near_copies": near_copies(some, real, str(task)),
                 "distinct_1": distinct(texts, 1),
@@ -248,7 +247,9 @@ def quality_figure(rows: pd.DataFrame, tasks: Sequence[str], dark: bool = False,
         return empty("No text was kept, so there is nothing to measure.", dark)
     lines = math.ceil(len(shown) / columns)
     titles = [MEASURES[name][0] for name in shown]
-    figure = make_subplots(lines, columns, subplot_titles=titles, shared_xaxes=False, vertical_spacing=0.3 / lines, horizontal_spacing=0.07)
+    figure = make_subplots(
+        lines, columns, subplot_titles=titles, shared_xaxes=False, vertical_spacing=0.42 / lines, horizontal_spacing=0.07
+    )
     names = [task for task in (*tasks, ANY_TASK) if task in set(rows["task"])]
     colors = task_colors(list(tasks), dark)
     for place, measure in enumerate(shown):
@@ -278,7 +279,7 @@ def quality_figure(rows: pd.DataFrame, tasks: Sequence[str], dark: bool = False,
         figure.update_xaxes(nticks=4, row=row + 1, col=column + 1)
     for title in figure.layout.annotations[: len(shown)]:
         title.update(font={"size": 12}, xanchor="left", x=title.x - 0.5 * (1 - 0.07 * (columns - 1)) / columns, yshift=2)
-    return dress(figure, dark, height=80 + 150 * lines, margin={"t": 64, "b": 32}, legend={"y": 1 + 34 / (150 * lines)})
+    return dress(figure, dark, height=90 + 175 * lines, margin={"t": 68, "b": 32}, legend={"y": 1 + 36 / (175 * lines)})
 
 
 ORDERS = {

@@ -13,6 +13,7 @@ import pandas as pd
 
 from workbench.config import nearest
 from workbench.runs.reader import RunInfo
+from workbench.views.timeline import Frame
 
 COLUMNS = [
     "name",
@@ -48,7 +49,7 @@ _SIGNS: dict[str, Callable[[Any, Any], Any]] = {
 }
 
 
-def table(infos: Sequence[RunInfo]) -> pd.DataFrame:
+def table(infos: Sequence[RunInfo]) -> Frame:
     """A row a run, in the order given (newest first). Scores in points; a broken run has its name, status and error only."""
     return pd.DataFrame([_row(info) for info in infos], columns=COLUMNS)
 
@@ -95,7 +96,7 @@ def rating_count(run: Path) -> int:
     return sum(path.read_bytes().count(b"\n") for path in folder.glob("*.jsonl") if path.is_file() and not path.is_symlink())
 
 
-def filtered(frame: pd.DataFrame, query: str) -> tuple[pd.DataFrame, list[str]]:
+def filtered(frame: Frame, query: str) -> tuple[Frame, list[str]]:
     """Rows that match every word of a query, and a sentence for each word that could not be read.
 
     Words: free text (in name, method, stream, tags), or field:value with =, !=, <, <=, > and >= before numbers:
@@ -126,11 +127,12 @@ def filtered(frame: pd.DataFrame, query: str) -> tuple[pd.DataFrame, list[str]]:
         except ValueError:
             faults.append(f"{word}: {value!r} is no number")
             continue
-        kept = kept[_SIGNS[sign](pd.to_numeric(column, errors="coerce"), number)]
+        numbers: Any = pd.to_numeric(column, errors="coerce")
+        kept = kept[_SIGNS[sign](numbers, number) & numbers.notna()]
     return kept, faults
 
 
-def grouped(frame: pd.DataFrame, by: str) -> pd.DataFrame:
+def grouped(frame: Frame, by: str) -> Frame:
     """Means over the runs of each group, and how many there are: the runs of one 'group' differ by seed alone."""
     numbers = ["acc", "forgetting", "min_acc", "iterations"]
     values = frame.assign(**{name: pd.to_numeric(frame[name], errors="coerce") for name in numbers})

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
+# A pandas DataFrame. pandas annotates `frame[...]` as half a dozen types at once, which no checker can use.
+Frame = Any
 
 # Folders whose files are snapshots named by nine digits of iteration.
 SNAPSHOT_FOLDERS = ("chains", "latents", "landscapes", "weights")
+
+
+def remembered(run: Any, name: str, tables: tuple[str, ...], make: Callable[[], Any]) -> Any:
+    """make(), kept by runs that keep results until one of the tables changes (the app's do); do not change what comes back."""
+    keep = getattr(run, "remember", None)
+    return keep(name, tables, make) if keep else make()
 
 
 def tasks(run: Any) -> list[str]:
@@ -16,7 +24,7 @@ def tasks(run: Any) -> list[str]:
     return list(run.info.tasks) or tasks_of(run.table("eval"))
 
 
-def tasks_of(frame: pd.DataFrame) -> list[str]:
+def tasks_of(frame: Frame) -> list[str]:
     """Task names of an eval table: those trained, in order, then those only evaluated."""
     if frame.empty:
         return []
@@ -24,7 +32,7 @@ def tasks_of(frame: pd.DataFrame) -> list[str]:
     return list(dict.fromkeys([*trained.astype(str), *frame["eval_task"].astype(str)]))
 
 
-def task_ends(frame: pd.DataFrame, names: list[str] | None = None) -> dict[str, int]:
+def task_ends(frame: Frame, names: list[str] | None = None) -> dict[str, int]:
     """Last iteration of each task that has begun, from an eval (or metrics) table; in order of training.
 
     Iteration 0 is the state before the first update and belongs to no task.
@@ -34,6 +42,11 @@ def task_ends(frame: pd.DataFrame, names: list[str] | None = None) -> dict[str, 
     last = rows.groupby(column, sort=False, observed=True)["iteration"].max().sort_values()
     ends = {str(task): int(end) for task, end in last.items()}
     return {task: ends[task] for task in names if task in ends} if names else ends
+
+
+def ends(run: Any) -> dict[str, int]:
+    """`task_ends` of a run's evaluations, in its own task order."""
+    return remembered(run, "ends", ("eval",), lambda: task_ends(run.table("eval"), tasks(run)))
 
 
 def snapshots(path: Path) -> dict[str, list[int]]:
@@ -54,7 +67,7 @@ def saved_iterations(run: Any) -> list[int]:
         found.update(iterations)
     evaluated, samples = run.table("eval"), run.table("samples")
     if not evaluated.empty:
-        found.update(task_ends(evaluated).values())
+        found.update(ends(run).values())
     if not samples.empty:
         found.update(int(value) for value in samples["iteration"].unique())
     return sorted(found)

@@ -13,6 +13,11 @@ from workbench.runs import ratings
 from workbench.views import agreement, replay
 from workbench.views.text import in_markdown, shorten
 
+EXPORT = [
+    *("run", "sample_id", "rater", "scale", "value", "kind", "degenerate", "copy", "note"),
+    *("repeat", "control", "blind", "time", "ms", "plan", "item", "versus"),
+]
+
 
 @st.cache_resource(max_entries=16, show_spinner=False)
 def answers_of(names: tuple[str, ...], signature: Any) -> tuple[pd.DataFrame, list[str]]:
@@ -70,35 +75,14 @@ def headline(found: agreement.Agreement) -> None:
 
 
 def raters_panel(answers: pd.DataFrame, scale: str) -> None:
-    left, right = st.columns(2)
-    with left:
-        st.markdown("**Coverage**")
-        table = agreement.coverage(answers, scale)
-        frame.frame_table(
-            table,
-            key="coverage",
-            alt="Rated, shared, repeated and skipped texts of each rater",
-            column_config={"mean": st.column_config.NumberColumn(format="%.2f")},
-        )
-    with right:
-        st.markdown("**Against oneself, on repeats**")
-        table = agreement.self_agreement(answers, scale)
-        if table.empty:
-            st.caption("No repeated text has been answered twice yet.")
-        else:
-            frame.frame_table(
-                table,
-                key="self",
-                alt="Agreement of each rater with themselves",
-                column_config={"kappa": st.column_config.NumberColumn(format="%.2f", help="from 20 repeats on")},
-            )
-        st.markdown("**On real texts (controls)**")
-        table = agreement.controls(answers, scale)
-        if table.empty:
-            st.caption("No real text has been rated yet.")
-        else:
-            formats = {name: st.column_config.NumberColumn(format="%.2f") for name in ("real", "low", "high", "generated")}
-            frame.frame_table(table, key="controls", alt="Mean answer on real texts beside generated ones", column_config=formats)
+    st.markdown("**Each rater: coverage, agreement with oneself on repeats, answers to real texts (controls)**")
+    two = st.column_config.NumberColumn(format="%.2f")
+    whole = st.column_config.NumberColumn(format="%.0f")
+    formats = {"kappa with oneself": two, "mean on real": two, "mean on generated": two, "same again %": whole, "within one %": whole}
+    frame.frame_table(agreement.raters(answers, scale), key="raters_table", name="raters", alt="One row a rater", column_config=formats)
+    st.caption(
+        "Kappa with oneself needs 20 repeats. Where real texts are rated no higher than generated ones, the question does not tell them apart."
+    )
 
 
 def confusion_panel(answers: pd.DataFrame, scale: str, here: frame.Cursor) -> None:
@@ -231,7 +215,8 @@ def page() -> None:
             means_panel(means, here)
     with frame.panel("Export"):
         st.caption("One row a standing answer: run, text, rater, question, value, flags, note.")
-        table = answers.assign(note=answers["note"].map(lambda note: shorten(note, 500)))
+        times = pd.to_datetime(answers["t"], unit="s", utc=True).dt.strftime("%Y-%m-%d %H:%M:%S")
+        table = answers.assign(note=answers["note"].map(lambda note: shorten(note, 500)), time=times)[EXPORT]
         frame.frame_table(table, key="ratings", name="ratings", alt="Every standing answer", height=220)
 
 

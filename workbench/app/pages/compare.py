@@ -12,7 +12,7 @@ from workbench.app import cards, frame
 from workbench.views import compare, paired
 from workbench.views.text import in_markdown
 
-MEAN = "mean of all tasks"
+MEAN = "mean of the tasks begun"
 
 
 def chosen_runs(here: frame.Cursor) -> list[Any]:

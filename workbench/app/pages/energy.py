@@ -39,7 +39,7 @@ def scene(here: frame.Cursor) -> Scene | None:
     choice = choose(here, energy, reference, walk, saved, at)
     basis = latent_space.codes(here.run, last) if choice.fixed and last is not None else reference
     plane = choice.plane(energy, basis, walk)
-    means = (latent_space.energy(here.run, saved[-1]) if choice.fixed else energy).mean
+    means = (latent_space.energies(here.run, saved)[-1] if choice.fixed else energy).mean
     where = slices.extent(plane, basis.z, means, zoom=choice.zoom)
     return Scene(here, energy, at, codes, basis, walk, choice, plane, where)
 

@@ -44,12 +44,10 @@ def controls() -> dict[str, Any]:
 
 
 def same_group(here: frame.Cursor) -> list[CachedRun]:
+    """The finished runs that differ from this one by their seed alone."""
     group = here.run.info.group_hash
-    return [
-        CachedRun(info.path)
-        for info in here.runs
-        if group and info.info is not None and info.info.group_hash == group and info.name != here.run.name
-    ]
+    others = [info for info in here.runs if info.info is not None and info.status == "finished" and info.name != here.run.name]
+    return [CachedRun(info.path) for info in others if info.info and group and info.info.group_hash == group]
 
 
 def curves_panel(here: frame.Cursor) -> None:
@@ -144,7 +142,7 @@ def numbers_panel(here: frame.Cursor) -> None:
     with st.container(horizontal=True, gap="small", key="forgetting_numbers"):
         for name, value in values.items():
             formula = forgetting_numbers.FORMULAS[name.rstrip("0123456789")]
-            with st.container(border=True, width=150):
+            with st.container(border=True, width=132):
                 st.metric(name, f"{value:.1f}" if value is not None else "–", help=formula[0])
                 with st.popover(
                     "How", type="tertiary", help=f"Formula of {name} and the rows it was made from", on_change="rerun", key=f"how_{name}"

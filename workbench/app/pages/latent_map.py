@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -18,30 +18,49 @@ from workbench.views.slices import Slice
 MAP = "latent_map"
 
 
+class Placed(NamedTuple):
+    """Rows and z [n, d] of what is shown, how many there were, the plane of the codes' principal components, and from when they are."""
+
+    rows: pd.DataFrame
+    z: np.ndarray
+    total: int
+    plane: Slice | None
+    moments: str
+
+
 @st.cache_resource(max_entries=8, show_spinner="Placing the points")
-def _points(path: str, files: Signature, iteration: int, tasks: tuple[str, ...]) -> tuple[pd.DataFrame, np.ndarray, int, Slice | None]:
-    """Rows and z of what is shown, how many there were, and the plane of their principal components."""
+def _points(path: str, files: Signature, iteration: int, tasks: tuple[str, ...]) -> Placed:
     run = CachedRun(Path(path))
     moment = snapshots.at_or_before(snapshots.code_iterations(run), iteration)
     codes = latent_space.codes(run, moment) if moment is not None else None
-    near = [
-        (at, task)
-        for task in tasks
-        if (at := snapshots.at_or_before([i for i in snapshots.chain_iterations(run, task) if i <= iteration], iteration)) is not None
-    ]
-    walks = [latent_space.chains(run, at, task) for at, task in near]
+    walks = []
+    for task in tasks:
+        drawn = [value for value in snapshots.chain_iterations(run, task) if value <= iteration]
+        walks += [latent_space.chains(run, max(drawn), task)] if drawn else []
     dim = codes.z.shape[1] if codes is not None else (walks[0].z.shape[2] if walks else 0)
     walks = [walk for walk in walks if walk.z.shape[2] == dim]
     rows, z = latents.points(codes, walks, run.table("samples"), latent_space.real_texts(run), latent_space.mean_ratings(run))
     kept = latents.thinned(rows)
     total, rows, z = len(rows), rows.iloc[kept].reset_index(drop=True), z[kept]
     at = snapshots.at_or_before(snapshots.energy_iterations(run), iteration)
-    rows = latents.with_energy(rows, z, latent_space.energy(run, at) if at is not None and len(rows) else None)
+    known = latent_space.energies(run, [at]) if at is not None and len(rows) else []
+    rows = latents.with_energy(rows, z, known[0] if known else None)
     plane = None
     if len(rows):
         base = codes.z if codes is not None else z
         plane = slices.dims_plane(base, 0, min(1, dim - 1)) if dim <= 2 else slices.principal_plane(base)
-    return rows, z, total, plane
+    return Placed(
+        rows, z, total, plane, _moments(codes.iteration if codes is not None else None, sorted({walk.iteration for walk in walks}))
+    )
+
+
+def _moments(codes: int | None, chains: list[int]) -> str:
+    """From which iterations codes and chain ends are, and what it means where they differ."""
+    words = f"Codes of iteration {codes:,}" if codes is not None else "No codes"
+    if chains:
+        words += f", chain ends of {', '.join(f'{value:,}' for value in chains)}"
+        words += ": the encoder may have moved between" if codes is not None and any(value != codes for value in chains) else ""
+    return words + "."
 
 
 def projection(run: Any, rows: pd.DataFrame) -> np.ndarray | None:
@@ -147,9 +166,10 @@ def page() -> None:
     here = frame.header("Latent map", code=frame.snippet("latents"))
     run = here.run
     with frame.panel("The map"):
-        rows, z, total, plane = _points(
+        placed = _points(
             str(run.path), run.signature("latents", "chains", "weights", "samples", "ratings"), here.iteration, tuple(here.tasks)
         )
+        rows, z, total, plane, moments = placed
         if rows.empty or plane is None:
             running = run.status == "running"
             frame.not_recorded(
@@ -160,7 +180,7 @@ def page() -> None:
             )
             return
         umap = projection(run, rows)
-        coloring, kind, words, origins = controls(umap is not None, [name for name in latents.ORIGINS if (rows["origin"] == name).any()])
+        coloring, kind, words, origins = controls(umap is not None, [name for name in latents.ORIGINS if name in set(rows["origin"])])
         visible = rows["origin"].isin(origins).to_numpy(copy=True)
         xy, labels = (
             (umap, ("UMAP 1", "UMAP 2")) if kind == "UMAP" and umap is not None else (plane.project(z), (plane.x_label, plane.y_label))
@@ -199,7 +219,7 @@ def page() -> None:
             else "UMAP saved with the run, of the probe codes only"
         )
         st.caption(
-            f"{latents.shown_words(len(part), total)}.{found} {axes}. Distances on a map mislead; neighbours below are by "
+            f"{latents.shown_words(len(part), total)}.{found} {axes}. {moments} Distances on a map mislead; neighbours below are by "
             f"distance in all {z.shape[1]} dimensions."
         )
     with frame.panel("The selection"):

@@ -6,7 +6,6 @@ from typing import Any
 
 import altair as alt
 import numpy as np
-import pandas as pd
 import streamlit as st
 
 from workbench.app import frame
@@ -16,7 +15,7 @@ from workbench.views import curves, health, style, timeline
 WINDOWS = {"All": 1.0, "Last half": 0.5, "Last 10 %": 0.1}
 
 
-def series(run: Any, what: str, share: float) -> pd.DataFrame:
+def series(run: Any, what: str, share: float) -> Any:
     """iteration, value, task of one logged or evaluated series, thinned; smoothed nowhere: these are the rows as written."""
     if what == "mean score":
         rows = curves.mean_score(run).rename(columns={"score": "value"}).assign(task="mean")

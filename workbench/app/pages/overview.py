@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-import pandas as pd
 import streamlit as st
 
 from workbench.app import frame
@@ -25,7 +24,8 @@ def number(value: float | None, decimals: int = 1) -> str:
 def change(now: float | None, before: float | None, decimals: int = 1) -> str | None:
     if now is None or before is None or not np.isfinite(now - before):
         return None
-    return f"{now - before:+.{decimals}f} since the task before"
+    step = round(now - before, decimals) + 0.0  # no minus sign before a zero
+    return f"{step:+.{decimals}f} since the task before"
 
 
 def four_numbers(here: frame.Cursor) -> None:
@@ -151,7 +151,7 @@ def health_tab(here: frame.Cursor) -> None:
 
 
 def environment_tab(here: frame.Cursor) -> None:
-    table: pd.DataFrame = health.environment_frame(here.run)
+    table = health.environment_frame(here.run)
     frame.frame_table(table, key="environment", name=f"{here.run.name}-environment", alt="What made the run")
 
 

@@ -10,6 +10,7 @@ import streamlit as st
 
 from workbench.app import cards, frame
 from workbench.views import replay
+from workbench.views.text import in_markdown
 
 A_PAGE = 20
 ALL = "all"
@@ -188,7 +189,7 @@ def two(here: frame.Cursor, iteration: int, draws: list[int], rater: str, scale:
     rows_b, answers_b = rated_rows(other, other_iteration, scale)
     tasks = [task for task in here.tasks if task in set(rows_a["task"]) | set(rows_b["task"])]
     task = here.task if here.task in tasks else (tasks[0] if tasks else replay.ANY_TASK)
-    st.caption(f"Kept texts of the task {cards.in_markdown(task)} (the cursor's, where it was replayed), in the order of their chains.")
+    st.caption(f"Kept texts of the task {in_markdown(task)} (the cursor's, where it was replayed), in the order of their chains.")
     pair = [rows[(rows["task"] == task) & rows["kept"].astype(bool)].sort_values("chain") for rows in (rows_a, rows_b)]
     longest = max(pair, key=len)
     pages = max(1, -(-len(longest) // 10))

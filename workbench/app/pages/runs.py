@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
+from typing import Any
 
-import pandas as pd
 import streamlit as st
 
 from workbench.app import frame
@@ -64,7 +64,7 @@ def filters() -> tuple[str, list[str], str | None]:
     return query, extra, group
 
 
-def main_table(rows: pd.DataFrame, extra: list[str]) -> list[str]:
+def main_table(rows: Any, extra: list[str]) -> list[str]:
     names = rows["name"].tolist()
     # Selections are positions: a table with other rows must be another table.
     key = "runs_" + hashlib.sha256("\n".join(names).encode()).hexdigest()[:10]
@@ -82,7 +82,7 @@ def main_table(rows: pd.DataFrame, extra: list[str]) -> list[str]:
     return picked(key, names)
 
 
-def actions(rows: pd.DataFrame, chosen: list[str], paths: dict[str, Path]) -> None:
+def actions(rows: Any, chosen: list[str], paths: dict[str, Path]) -> None:
     names = rows["name"].tolist()
     with st.container(horizontal=True, gap="small", vertical_alignment="center", key="run_actions"):
         st.button(
@@ -137,7 +137,7 @@ def details(here: frame.Cursor) -> None:
         return
     summary, about = info.summary, info.info
     scores, words, more = frame.beside([3, 4, 4], "run")
-    with scores, st.container(horizontal=True, gap="medium"):
+    with scores, st.container(horizontal=True, gap="small"):
         for label, value in (("ACC", summary.average_score), ("Forgetting", summary.forgetting), ("min-ACC", summary.min_acc)):
             st.metric(label, f"{value:.1f}" if value is not None else "–", width="content")
     seconds = f"{summary.seconds:,.0f} s" if summary.seconds is not None else "–"

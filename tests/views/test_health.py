@@ -1,0 +1,49 @@
+"""Configuration against the defaults, progress and warnings."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from workbench.runs.reader import Run
+from workbench.runs.synthetic import write_run
+from workbench.views import health
+
+TINY = {"tasks": 2, "iterations": 40, "latents": 4, "landscape": 0, "hidden": 8, "dim": 4, "chains": 2, "chain_count": 4}
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    return Run(write_run(tmp_path_factory.mktemp("runs"), **TINY))
+
+
+def test_settings_that_differ_come_first(run: Run):
+    table = health.config_frame(run)
+    changed = table[table["differs"]]
+    assert {"energy.dim", "energy.hidden"} <= set(changed["key"])
+    assert table["differs"].iloc[: len(changed)].all()
+    row = changed.set_index("key").loc["energy.dim"]
+    assert (row["value"], row["default"], row["meaning"]) == ("4", "32", "dimensions of z")
+
+
+def test_progress_of_a_finished_run(run: Run):
+    now = health.progress(run)
+    assert (now.iteration, now.task_number, now.tasks) == (40, 2, 2)
+    assert now.rate is not None and now.rate > 0 and 0 < now.share <= 1
+
+
+def test_files_and_events_and_environment(run: Run):
+    files = health.files_frame(run)
+    assert files["ok"].all() and "eval" in " ".join(files["file"])
+    assert health.events_frame(run)["kind"].iloc[0] == "started"
+    assert "seed" in set(health.environment_frame(run)["what"])
+
+
+def test_timings_or_a_sentence(run: Run):
+    assert health.timings_figure(run).to_dict()["layout"]
+
+
+def test_a_broken_file_has_a_verdict(tmp_path: Path):
+    run = Run(write_run(tmp_path, status="broken", **TINY))
+    assert not health.files_frame(run)["ok"].all()
