@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PORT ?= 8501
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types install browser clean
+.PHONY: help demo test e2e lint types install browser clean
 
 help: ## what can be made
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -26,8 +26,11 @@ demo: $(VENV)/installed ## install, train LSEBMCL on the bundled stream, serve t
 browser: ## Debian's Chromium for the browser tests, where there is none and it can be installed
 	@command -v chromium chromium-browser google-chrome >/dev/null || ./.ci/chromium
 
-test: $(VENV)/installed browser lint ## everything that CI checks
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
+test: $(VENV)/installed lint ## everything that CI checks
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist load --ignore tests/e2e
+
+e2e: $(VENV)/installed browser ## the app in a real browser
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/e2e
 
 lint: $(VENV)/installed
 	$(BIN)/ruff check .

@@ -26,6 +26,8 @@ from workbench.views.text import LONGEST, SHORT, compare_words, cut, shorten, wo
 
 HERE = Path(__file__).parent
 SCALES = ("fluency", "fits")
+MARKED = 60.0
+"""Similarity from which differing words are marked."""
 
 
 def rater_name() -> str:
@@ -82,7 +84,8 @@ def _parts(row: Mapping[str, Any], real: Reference | None) -> list[dict[str, Any
     parts: list[dict[str, Any]] = []
     nearest = _nearest(row, real)
     compared = compare_words(body(row), nearest[1]) if nearest else ([], [])
-    short = nearest is not None and len(body(row)) <= SHORT * 2
+    # Where hardly anything is alike, marks on every word tell nothing.
+    short = nearest is not None and len(body(row)) <= SHORT * 2 and _number(row.get("similarity")) >= MARKED
     for name in ("context", "question"):
         text = str(row.get(name) or "")
         if text:
@@ -101,18 +104,17 @@ def _parts(row: Mapping[str, Any], real: Reference | None) -> list[dict[str, Any
             both = "answer (generated, and the same when asked again)" if relabelled else "answer"
             parts.append(_part(both, str(row.get("answer") or generated), "answer"))
     if nearest:
-        similarity = row.get("similarity")
-        alike = (
-            f" ({float(similarity):.0f} % alike{', a near-copy' if float(similarity) >= NEAR_COPY else ''})"
-            if similarity == similarity and similarity is not None
-            else ""
-        )
-        parts.append(
-            {"name": f"nearest real example{alike}; differing words marked", "words": compared[1], "style": "near"}
-            if short
-            else {**_part(f"nearest real example{alike}", nearest[1]), "style": "near"}
-        )
+        similarity = _number(row.get("similarity"))
+        alike = f" ({similarity:.0f} % alike{', a near-copy' if similarity >= NEAR_COPY else ''})"
+        name = f"nearest real example{alike}"
+        marked = {"name": f"{name}; differing words marked", "words": compared[1], "style": "near"}
+        parts.append(marked if short else {**_part(name, nearest[1]), "style": "near"})
     return parts
+
+
+def _number(value: Any) -> float:
+    """A number of a row, 0 where it is missing."""
+    return float(value) if value is not None and value == value else 0.0
 
 
 def _nearest(row: Mapping[str, Any], real: Reference | None) -> tuple[str, str] | None:
@@ -231,22 +233,9 @@ def _links(row: Mapping[str, Any], key: str) -> None:
     where = {"it": int(row["iteration"]), "task": str(row["task"])}
     chain = row.get("chain")
     if frame.cursor().iteration == where["it"] and frame.cursor().task == where["task"]:
-        frame_link("chains", "Chain", ":material/timeline:", None if chain is None or chain != chain else int(chain))
-        frame_link("energy", "Energy", ":material/terrain:", None)
+        params = None if chain is None or chain != chain else {"chain": str(int(chain))}
+        frame.link("chains", "Chain", icon=":material/timeline:", params=params)
+        frame.link("energy", "Energy", icon=":material/terrain:", params=params)
     else:
-        st.button(
-            "Go there",
-            key=f"{key}_go",
-            on_click=frame.go,
-            kwargs=where,
-            icon=":material/my_location:",
-            type="tertiary",
-            help="Move the cursor to its iteration and task",
-        )
-
-
-def frame_link(page: str, label: str, icon: str, chain: int | None) -> None:
-    """A link that keeps the cursor and, for the Chains page, names the chain."""
-    path = frame.PAGES_FOLDER / f"{page}.py"
-    if path.exists():
-        st.page_link(path, label=label, icon=icon, query_params={"chain": str(chain)} if chain is not None else None)
+        words = "Move the cursor to its iteration and task"
+        st.button("Go there", key=f"{key}_go", on_click=frame.go, kwargs=where, icon=":material/my_location:", type="tertiary", help=words)

@@ -128,7 +128,8 @@ def point_panel(at: Scene) -> None:
         return
     xy, away = at.slice.project(point), float(at.slice.distance(point))
     st.text(f"{at.slice.x_label} {xy[0]:.3f}, {at.slice.y_label} {xy[1]:.3f}; {away:.2f} from the plane; |z| = {np.linalg.norm(point):.2f}")
-    left, right = st.columns([1, 1.6], gap="medium")
+    with st.container(key="beside_point"):
+        left, right = st.columns([1, 1.6], gap="medium")
     with left:
         frame.frame_table(
             energies_at(at.energy, point), key="point_energies", downloads=False, alt="Energies of the picked point under each task"

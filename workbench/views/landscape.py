@@ -298,7 +298,8 @@ def histogram(groups: Mapping[str, Array], *, symbol: str, colors: Mapping[str, 
         return style.empty("No energies were recorded for this task at this iteration.")
     everything = np.concatenate(list(kept.values()))
     low, high = np.quantile(everything, [0.002, 0.998])
-    edges = np.linspace(low, high if high > low else low + 1, 29)
+    smallest = min((len(values) for values in kept.values() if len(values) >= FEW), default=FEW)
+    edges = np.linspace(low, high if high > low else low + 1, int(np.clip(2 * smallest**0.5, 8, 28)) + 1)
     palette = {
         "data codes": "#0072B2",
         "short-run samples": "#D55E00",

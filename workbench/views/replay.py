@@ -28,11 +28,11 @@ NEAR_COPY = 90.0
 ANY_TASK = "any"
 WELL_FORMED = ("kept", "spare", "disagreed")
 MEASURES = {
-    "label_valid": ("answer in the label set, %", [0, 100]),
-    "near_copies": ("near-copies of real examples, %", [0, 100]),
-    "distinct_1": ("distinct words, share", [0, 1]),
-    "distinct_2": ("distinct word pairs, share", [0, 1]),
-    "self_chrf": ("self-chrF (100: all alike)", [0, 100]),
+    "label_valid": ("valid answers, %", [0, 100]),
+    "near_copies": ("near-copies, %", [0, 100]),
+    "distinct_1": ("distinct words", [0, 1]),
+    "distinct_2": ("distinct pairs", [0, 1]),
+    "self_chrf": ("self-chrF", [0, 100]),
     "length": ("words a text", None),
 }
 MOST_DRAWS = 60

@@ -191,14 +191,15 @@ def _compare_bars(runs: Sequence[Any]) -> Pieces:
 
 def _compare_paired(runs: Sequence[Any]) -> Pieces:
     groups = compare.group(runs)
-    return (
-        [
-            paired.paired_figure(groups, groups[0].key, "average_score"),
-            paired.paired(groups, groups[0].key, "average_score").drop(columns="group"),
-        ]
-        if len(groups) > 1
-        else []
-    )
+    if len(groups) < 2:
+        return [Text("These runs differ by the seed alone: there is no second group to pair with.")]
+    figure = paired.paired_figure(groups, groups[0].key, "average_score")
+    return [figure, paired.paired(groups, groups[0].key, "average_score").drop(columns="group")]
+
+
+def _compare_config(runs: Sequence[Any]) -> Pieces:
+    table, _ = compare.differences(compare.group(runs))
+    return [table] if len(table) else [Text("No key differs between these runs but the seed.")]
 
 
 COMPARISON = (
@@ -215,7 +216,7 @@ COMPARISON = (
         "Against the first group; pairs share seed, stream and task order.",
         _compare_paired,
     ),
-    Panel("compare_config", "Config differences", "", lambda runs: [compare.differences(compare.group(runs))[0]]),
+    Panel("compare_config", "Config differences", "", _compare_config),
 )
 
 

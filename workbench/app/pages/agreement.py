@@ -110,8 +110,9 @@ def disagreements_panel(answers: pd.DataFrame, scale: str, here: frame.Cursor) -
         st.caption("No text has two different answers.")
         return
     fingerprint = f"{len(table)}_{hash(tuple(table['sample_id'])) & 0xFFFF:x}"
+    order = ["sample_id", *(name for name in table.columns if name not in ("run", "sample_id")), "run"]
     event = frame.frame_table(
-        table, key=f"disagreements_{fingerprint}", name="disagreements", on_select="rerun", selection_mode="single-row", height=260
+        table[order], key=f"disagreements_{fingerprint}", name="disagreements", on_select="rerun", selection_mode="single-row", height=260
     )
     chosen = event["selection"]["rows"]
     row = table.iloc[chosen[0] if chosen else 0]

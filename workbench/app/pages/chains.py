@@ -280,7 +280,8 @@ def page() -> None:
         return
     chain, step = choose_chain(moment)
     st.text(views.title(moment.chains))
-    left, right = st.columns([1.15, 1], gap="medium")
+    with st.container(key="beside_chains"):
+        left, right = st.columns([1.15, 1], gap="medium")
     with left, frame.panel("The energy line"):
         energy_line(moment, chain, step)
     with right, frame.panel("The map"):

@@ -217,7 +217,8 @@ def page() -> None:
         at = scene(here)
     if at is None:
         return
-    left, right = st.columns([1.75, 1], gap="medium")
+    with st.container(key="beside_energy"):
+        left, right = st.columns([1.75, 1], gap="medium")
     with left, frame.panel("The landscape"):
         picture(at)
     with right, frame.panel("The histogram of energies"):

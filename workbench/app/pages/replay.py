@@ -95,8 +95,9 @@ def strip(here: frame.Cursor, samples: pd.DataFrame, iteration: int) -> None:
     if real.sentence:
         st.caption(real.sentence)
     st.caption(
-        "Over the kept texts of each draw (64 at most, 20 for self-chrF). Dotted line: the draw shown. "
-        "A near-copy is 90 % alike or more (rapidfuzz ratio)."
+        "Over the kept texts of each draw (64 at most, 20 for self-chrF). Dotted line: the draw shown. Valid answers: in the task's closed label set. "
+        "Near-copies: 90 % alike or more with a real example (rapidfuzz ratio). Distinct: share of different words, and of word pairs. "
+        "Self-chrF: 100 where all texts are alike."
     )
 
 
@@ -187,10 +188,14 @@ def two(here: frame.Cursor, iteration: int, draws: list[int], rater: str, scale:
         st.selectbox("Iteration", [iteration], disabled=True, key="it_a")
     rows_a, answers_a = rated_rows(here.run, iteration, scale)
     rows_b, answers_b = rated_rows(other, other_iteration, scale)
-    tasks = [task for task in here.tasks if task in set(rows_a["task"]) | set(rows_b["task"])]
+    known = set(rows_a["task"]) & set(rows_b["task"]) or set(rows_a["task"]) | set(rows_b["task"])
+    tasks = [task for task in here.tasks if task in known]
     task = here.task if here.task in tasks else (tasks[0] if tasks else replay.ANY_TASK)
     st.caption(f"Kept texts of the task {in_markdown(task)} (the cursor's, where it was replayed), in the order of their chains.")
     pair = [rows[(rows["task"] == task) & rows["kept"].astype(bool)].sort_values("chain") for rows in (rows_a, rows_b)]
+    for column, rows in zip(st.columns(2), pair, strict=True):
+        if rows.empty:
+            column.info("No kept text of this task in this draw.", icon=":material/block:")
     longest = max(pair, key=len)
     pages = max(1, -(-len(longest) // 10))
     page = st.pagination(pages, key="page_b", bind="query-params") if pages > 1 else 1
@@ -232,13 +237,11 @@ def page() -> None:
             strip(here, samples, iteration)
     with frame.panel("Texts"):
         st.subheader("Texts", anchor=False)
-        first, second, third = st.columns([2, 2, 3], vertical_alignment="bottom")
-        with first:
+        with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
             mode = st.segmented_control("Show", ["list", "side by side"], key="show", bind="query-params", default="list", required=True)
-        with second:
             scale = cards.scale_choice()
-        with third:
-            rater = cards.rater_name()
+            with st.container(width=240):
+                rater = cards.rater_name()
         if mode == "list":
             one(here, iteration, rater, scale)
         else:
