@@ -27,7 +27,7 @@ browser: ## Debian's Chromium for the browser tests, where there is none and it 
 	@command -v chromium chromium-browser google-chrome >/dev/null || ./.ci/chromium
 
 test: $(VENV)/installed lint ## everything that CI checks
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist load --ignore tests/e2e
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --ignore tests/e2e
 
 e2e: $(VENV)/installed browser ## the app in a real browser
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/e2e
