@@ -14,7 +14,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 import streamlit as st
 
 from workbench.app import frame
@@ -23,6 +22,7 @@ from workbench.runs import ratings
 from workbench.views.replay import NEAR_COPY, Reference, body
 from workbench.views.style import task_colors
 from workbench.views.text import LONGEST, SHORT, compare_words, cut, shorten, words
+from workbench.views.timeline import Frame
 
 HERE = Path(__file__).parent
 SCALES = ("fluency", "fits")
@@ -61,7 +61,7 @@ def sample_card(
     rater: str = "",
     scale: str = "fluency",
     real: Reference | None = None,
-    answers: pd.DataFrame | None = None,
+    answers: Frame | None = None,
     key: str = "",
     links: bool = True,
     strip: bool = True,
@@ -151,12 +151,12 @@ def _facts(row: Mapping[str, Any]) -> list[dict[str, str]]:
     return facts
 
 
-def standing_answers(run: Any) -> pd.DataFrame:
+def standing_answers(run: Any) -> Frame:
     """What stands of the ratings of a run; do not change it."""
     return ratings.answers(events_of(run.path))
 
 
-def rating_strip(run: Any, row: Mapping[str, Any], *, rater: str, scale: str, answers: pd.DataFrame | None, key: str) -> None:
+def rating_strip(run: Any, row: Mapping[str, Any], *, rater: str, scale: str, answers: Frame | None, key: str) -> None:
     """1 to 5 and two flags; each change is an event on disk before the page is drawn again. Grey until there is a rater's name."""
     own = _own(answers, str(row["sample_id"]), rater, scale)
     rate_key, flag_key = f"{key}_{scale}_{_safe(rater)}_rate", f"{key}_{scale}_{_safe(rater)}_flags"
@@ -195,7 +195,7 @@ def _safe(rater: str) -> str:
     return hashlib.sha256(rater.encode("utf-8", "replace")).hexdigest()[:8]
 
 
-def _own(answers: pd.DataFrame | None, sample_id: str, rater: str, scale: str) -> Mapping[str, Any] | None:
+def _own(answers: Frame | None, sample_id: str, rater: str, scale: str) -> Mapping[str, Any] | None:
     if answers is None or not rater or answers.empty:
         return None
     rows = answers[(answers["sample_id"] == sample_id) & (answers["rater"] == rater) & (answers["scale"] == scale) & ~answers["repeat"]]

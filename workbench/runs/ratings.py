@@ -22,6 +22,9 @@ from filelock import FileLock, Timeout
 from workbench.runs.files import json_line, read_lines, slug, write_all
 from workbench.runs.schema import SchemaError, parse_rating
 
+# A pandas DataFrame. pandas annotates `frame[...]` as half a dozen types at once, which no checker can use.
+Frame = Any
+
 KINDS = ("rate", "skip", "undo", "flag", "note")
 FLAGS = ("degenerate", "copy")
 VALUES = (1, 2, 3, 4, 5)
@@ -174,7 +177,7 @@ def files(run: Path) -> list[Path]:
     return sorted(path for path in folder.glob("*.jsonl") if not path.is_symlink()) if folder.is_dir() and not folder.is_symlink() else []
 
 
-def read(run: Path) -> tuple[pd.DataFrame, list[str]]:
+def read(run: Path) -> tuple[Frame, list[str]]:
     """Every event of every rater of a run, in the order of time, and one sentence for each line that cannot be read."""
     rows: list[dict[str, Any]] = []
     faults: list[str] = []
@@ -211,7 +214,7 @@ def _row(run: str, line: dict[str, Any]) -> dict[str, Any]:
     return {**row, "run": run, "kind": kind, "t": float(time), "repeat": bool(line.get("repeat")), "control": bool(line.get("control"))}
 
 
-def standing(events: pd.DataFrame) -> pd.DataFrame:
+def standing(events: Frame) -> Frame:
     """The events that no undo took back, without the undos."""
     undone = set(events.loc[events["kind"] == "undo", "undoes"].dropna())
     return events[~events["uid"].isin(undone) & (events["kind"] != "undo")]
@@ -220,7 +223,7 @@ def standing(events: pd.DataFrame) -> pd.DataFrame:
 ANSWER_KEY = ["run", "sample_id", "rater", "scale", "repeat", "control"]
 
 
-def answers(events: pd.DataFrame) -> pd.DataFrame:
+def answers(events: Frame) -> Frame:
     """What stands: one row a (sample, rater, scale, repeat, control): kind rate or skip, value, flags, note; the later time wins.
 
     value: float, NaN for a skipped sample or one that has only flags or a note (kind is then '').
@@ -243,7 +246,7 @@ def answers(events: pd.DataFrame) -> pd.DataFrame:
     return rows.reset_index().astype({"value": float})
 
 
-def read_answers(runs: Iterable[Path]) -> tuple[pd.DataFrame, list[str]]:
+def read_answers(runs: Iterable[Path]) -> tuple[Frame, list[str]]:
     """`answers` of several runs in one table, and the faults of all."""
     read_all = [read(run) for run in runs]
     events = [frame for frame, _ in read_all if len(frame)]

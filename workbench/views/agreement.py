@@ -16,6 +16,7 @@ import plotly.graph_objects as go
 
 from workbench.views.style import MUTED, dress, faded, task_color, task_colors
 from workbench.views.text import in_figure
+from workbench.views.timeline import Frame
 
 ENOUGH = 20
 """Shared items below which nothing is reported."""
@@ -24,7 +25,7 @@ LEVELS = (1, 2, 3, 4, 5)
 TOO_FEW = "too few to report"
 
 
-def table(answers: pd.DataFrame, scale: str) -> pd.DataFrame:
+def table(answers: Frame, scale: str) -> Frame:
     """Values as [items, raters], index (run, sample_id), NaN where a rater did not answer. First answers only."""
     first = answers[(answers["scale"] == scale) & ~answers["repeat"] & ~answers["control"] & answers["value"].notna()]
     if first.empty:
@@ -32,12 +33,12 @@ def table(answers: pd.DataFrame, scale: str) -> pd.DataFrame:
     return first.sort_values("t").pivot_table(index=["run", "sample_id"], columns="rater", values="value", aggfunc="last")
 
 
-def shared(items: pd.DataFrame) -> pd.DataFrame:
+def shared(items: Frame) -> Frame:
     """The items that at least two raters answered."""
     return items[items.notna().sum(axis=1) >= 2]
 
 
-def coverage(answers: pd.DataFrame, scale: str) -> pd.DataFrame:
+def coverage(answers: Frame, scale: str) -> Frame:
     """One row a rater: items rated, skipped, shared with another rater, repeats and controls answered."""
     chosen = answers[answers["scale"] == scale]
     both = shared(table(answers, scale))
@@ -122,7 +123,7 @@ class Agreement(NamedTuple):
     sentence: str
 
 
-def agreement(answers: pd.DataFrame, scale: str, raters: tuple[str, ...] | None = None, seed: int = 0, draws: int = 1000) -> Agreement:
+def agreement(answers: Frame, scale: str, raters: tuple[str, ...] | None = None, seed: int = 0, draws: int = 1000) -> Agreement:
     """Weighted kappa for two raters, ordinal alpha for more, with percent agreement beside it.
 
     Under ENOUGH shared items no number is given. Bootstrap: items drawn with replacement (`draws` times; alpha at most 300).
@@ -178,7 +179,7 @@ def bootstrap_mean(values: np.ndarray, seed: int = 0, draws: int = 1000) -> tupl
     return (float(values.mean()), *_interval(weights @ values / n))
 
 
-def self_agreement(answers: pd.DataFrame, scale: str) -> pd.DataFrame:
+def self_agreement(answers: Frame, scale: str) -> Frame:
     """One row a rater: how the answer to a repeated item compares with the first answer to it."""
     chosen = answers[(answers["scale"] == scale) & answers["value"].notna()]
     keys = ["run", "sample_id", "rater"]
@@ -202,7 +203,7 @@ def self_agreement(answers: pd.DataFrame, scale: str) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["rater", "repeats", "same %", "within one %", "kappa"])
 
 
-def controls(answers: pd.DataFrame, scale: str) -> pd.DataFrame:
+def controls(answers: Frame, scale: str) -> Frame:
     """One row a rater: mean answer on real texts and on generated ones, with intervals. Equal: the question tells them not apart."""
     chosen = answers[(answers["scale"] == scale) & answers["value"].notna() & ~answers["repeat"]]
     rows = []
@@ -223,7 +224,7 @@ def controls(answers: pd.DataFrame, scale: str) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["rater", "controls", "real", "low", "high", "generated"])
 
 
-def raters(answers: pd.DataFrame, scale: str) -> pd.DataFrame:
+def raters(answers: Frame, scale: str) -> Frame:
     """Coverage, agreement with oneself and answers to real texts in one table, one row a rater."""
     real = controls(answers, scale)
     spans = [f"{low:.2f} to {high:.2f}" if low == low else "" for low, high in zip(real["low"], real["high"], strict=True)]
@@ -240,21 +241,21 @@ def raters(answers: pd.DataFrame, scale: str) -> pd.DataFrame:
     return merged.rename(columns={**names, "interval": "95 % on real"})
 
 
-def pairs_of_raters(answers: pd.DataFrame, scale: str) -> list[tuple[str, str]]:
+def pairs_of_raters(answers: Frame, scale: str) -> list[tuple[str, str]]:
     """Pairs of raters with a shared item, most shared first."""
     items = table(answers, scale)
     counted = [(int((items[a].notna() & items[b].notna()).sum()), a, b) for a, b in combinations(items.columns, 2)]
     return [(a, b) for n, a, b in sorted(counted, key=lambda row: -row[0]) if n]
 
 
-def confusion(answers: pd.DataFrame, scale: str, first: str, second: str) -> pd.DataFrame:
+def confusion(answers: Frame, scale: str, first: str, second: str) -> Frame:
     """Counts [5, 5] of the answers of two raters to the same items; rows: first rater."""
     both = table(answers, scale)[[first, second]].dropna()
     counts = joint_counts(both[first].to_numpy(), both[second].to_numpy()) if len(both) else np.zeros((5, 5))
     return pd.DataFrame(counts.astype(int), index=pd.Index(LEVELS, name=first), columns=pd.Index(LEVELS, name=second))
 
 
-def confusion_figure(counts: pd.DataFrame, dark: bool = False) -> go.Figure:
+def confusion_figure(counts: Frame, dark: bool = False) -> go.Figure:
     """The confusion of two raters as a heatmap with the counts in the cells."""
     color = task_color(0, dark)
     figure = go.Figure(
@@ -276,7 +277,7 @@ def confusion_figure(counts: pd.DataFrame, dark: bool = False) -> go.Figure:
     return dress(figure, dark, height=320, margin={"t": 10})
 
 
-def disagreements(answers: pd.DataFrame, scale: str) -> pd.DataFrame:
+def disagreements(answers: Frame, scale: str) -> Frame:
     """Shared items, widest disagreement first: run, sample_id, spread (largest minus smallest answer), one column a rater."""
     items = shared(table(answers, scale))
     if items.empty:
@@ -286,14 +287,14 @@ def disagreements(answers: pd.DataFrame, scale: str) -> pd.DataFrame:
     return rows[rows["spread"] > 0].sort_values("spread", ascending=False, kind="stable").reset_index()
 
 
-def sample_means(answers: pd.DataFrame, scale: str, samples: pd.DataFrame) -> pd.DataFrame:
+def sample_means(answers: Frame, scale: str, samples: Frame) -> Frame:
     """One row a rated sample: its mean answer over raters beside its row of `samples` (which has run, sample_id and more)."""
     items = table(answers, scale)
     means = pd.DataFrame({"rating": items.mean(axis=1), "raters": items.notna().sum(axis=1)}).reset_index()
     return means.merge(samples, on=["run", "sample_id"], how="inner")
 
 
-def mean_rating(means: pd.DataFrame, by: list[str]) -> pd.DataFrame:
+def mean_rating(means: Frame, by: list[str]) -> Frame:
     """Mean rating with its interval over samples, by any columns of `sample_means`."""
     rows = []
     for key, own in means.groupby(by, dropna=False):
@@ -327,7 +328,7 @@ def spearman(x: np.ndarray, y: np.ndarray) -> float:
     return float(np.corrcoef(*ranks)[0, 1]) if min(spread) > 0 else float("nan")
 
 
-def correlation(means: pd.DataFrame, column: str, seed: int = 0, draws: int = 500) -> Correlation:
+def correlation(means: Frame, column: str, seed: int = 0, draws: int = 500) -> Correlation:
     """Does `column` (energy, similarity) predict the mean rating of a sample?"""
     known = means[["rating", column]].dropna().to_numpy(dtype=float) if column in means else np.empty((0, 2))
     n = len(known)
@@ -343,7 +344,7 @@ def correlation(means: pd.DataFrame, column: str, seed: int = 0, draws: int = 50
     return Correlation(rho, low, high, n, f"Higher {column} goes with {'higher' if rho > 0 else 'lower'} ratings, on {n} samples.")
 
 
-def against_figure(means: pd.DataFrame, column: str, tasks: list[str], dark: bool = False) -> go.Figure:
+def against_figure(means: Frame, column: str, tasks: list[str], dark: bool = False) -> go.Figure:
     """Mean rating of each sample against its energy or similarity, coloured by task; points are spread a little so that ties show."""
     figure, jitter, colors = go.Figure(), np.random.default_rng(0), task_colors(tasks, dark)
     for task, own in means.dropna(subset=[column, "rating"]).groupby("task"):
@@ -361,7 +362,7 @@ def against_figure(means: pd.DataFrame, column: str, tasks: list[str], dark: boo
     return dress(figure, dark, height=340, margin={"t": 36})
 
 
-def means_figure(rows: pd.DataFrame, by: str, tasks: list[str], dark: bool = False) -> go.Figure:
+def means_figure(rows: Frame, by: str, tasks: list[str], dark: bool = False) -> go.Figure:
     """Mean ratings with intervals by run or task; by iteration (rows with a task column) a line a task."""
     figure, colors = go.Figure(), task_colors(tasks, dark)
     for task, own in rows.groupby("task") if by == "iteration" else [("", rows)]:

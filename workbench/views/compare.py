@@ -18,6 +18,7 @@ from workbench.views import timeline
 from workbench.views.curves import evaluated, starts_of
 from workbench.views.style import DASHES, INK, MUTED, OKABE_ITO, OKABE_ITO_DARK, dress, empty, faded
 from workbench.views.text import in_figure
+from workbench.views.timeline import Frame
 
 MOST = 20
 METRICS: dict[str, tuple[str, int]] = {
@@ -87,7 +88,7 @@ def colors_of(groups: Sequence[Group], dark: bool = False) -> dict[str, str]:
     return {one.key: palette[at % len(palette)] for at, one in enumerate(groups)}
 
 
-def score_curve(run: Any, task: str = "", measure: str = "score") -> pd.DataFrame:
+def score_curve(run: Any, task: str = "", measure: str = "score") -> Frame:
     """iteration, value of one task, or of the mean over the tasks begun so far, where every one of them was evaluated."""
     rows = evaluated(run)
     wide = rows.pivot_table(index="iteration", columns="eval_task", values=measure, aggfunc="last") if len(rows) else pd.DataFrame()
@@ -98,7 +99,7 @@ def score_curve(run: Any, task: str = "", measure: str = "score") -> pd.DataFram
     return pd.DataFrame({"iteration": values.index.to_numpy(dtype=int), "value": values.to_numpy(dtype=float)})
 
 
-def _mean_of_begun(wide: pd.DataFrame, ends: Mapping[str, int]) -> pd.Series:
+def _mean_of_begun(wide: Frame, ends: Mapping[str, int]) -> pd.Series:
     """Mean over the tasks begun by each iteration; NaN where one of them was not evaluated."""
     starts = starts_of({task: end for task, end in ends.items() if task in wide}) or dict.fromkeys(wide.columns, -1)
     begun = np.stack([wide.index.to_numpy() > start for start in starts.values()], axis=1)
@@ -113,7 +114,7 @@ def _mean_of_begun(wide: pd.DataFrame, ends: Mapping[str, int]) -> pd.Series:
 class Curves:
     """Per group: the grid, each run's values on it, and where all were cut. `sentence` says what was left out."""
 
-    rows: pd.DataFrame  # group, run, iteration, value
+    rows: Frame  # group, run, iteration, value
     cut_at: int | None
     sentence: str
 
@@ -144,7 +145,7 @@ def curves(groups: Sequence[Group], task: str = "", measure: str = "score", full
     return Curves(rows, cut_at, " ".join(words))
 
 
-def band(rows: pd.DataFrame) -> pd.DataFrame:
+def band(rows: Frame) -> Frame:
     """Mean, lowest and highest over the runs of one group, on all their iterations: iteration, mean, low, high, n.
 
     Runs evaluated at other iterations are joined to the grid by straight lines within their own range.
@@ -217,7 +218,7 @@ def curves_figure(groups: Sequence[Group], found: Curves, title: str = "mean sco
     return dress(figure, dark, height=420)
 
 
-def finals(groups: Sequence[Group], metric: str = "average_score") -> pd.DataFrame:
+def finals(groups: Sequence[Group], metric: str = "average_score") -> Frame:
     """One row a run: group, label, run, seed, value of the summary (NaN where it is missing)."""
     rows = [
         {"group": one.key, "label": one.label, "run": run.name, "seed": run.info.seed, "value": value_of(run, metric)}
@@ -286,7 +287,7 @@ def metric_name(metric: str) -> str:
     return f"{in_figure(metric.removeprefix('score:'), 24)} score" if metric.startswith("score:") else METRICS[metric][0]
 
 
-def differences(groups: Sequence[Group], pattern: str = "", only: bool = True) -> tuple[pd.DataFrame, str]:
+def differences(groups: Sequence[Group], pattern: str = "", only: bool = True) -> tuple[Frame, str]:
     """Config keys by group (values joined where seeds differ), and a sentence where the pattern is no regular expression.
 
     only: leave out keys with one value everywhere. Columns: key, then a column a group label.
@@ -312,7 +313,7 @@ def _written(value: Any) -> str:
     return "—" if value is None else str(value)
 
 
-def texts(runs: Sequence[Any], task: str, iteration: int, n: int = 6, kept_only: bool = True) -> dict[str, pd.DataFrame]:
+def texts(runs: Sequence[Any], task: str, iteration: int, n: int = 6, kept_only: bool = True) -> dict[str, Frame]:
     """For each run, the first n texts of a task at its draw nearest to the iteration; an empty frame where there is none."""
     found = {}
     for run in runs:

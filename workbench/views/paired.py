@@ -12,12 +12,13 @@ import plotly.graph_objects as go
 from workbench.views.compare import METRICS, Group, colors_of, metric_name, value_of
 from workbench.views.style import INK, MUTED, dress, empty, faded
 from workbench.views.text import in_figure
+from workbench.views.timeline import Frame
 
 ENOUGH_PAIRS = 5
 """Pairs below which no winner is named: with four, all of one sign still happens by chance in one case of eight."""
 
 
-def pairs(base: Group, other: Group, metric: str) -> pd.DataFrame:
+def pairs(base: Group, other: Group, metric: str) -> Frame:
     """Runs of two groups with the same seed, stream and task order: seed, base, other, difference (other minus base)."""
     rows = []
     for run in other.runs:
@@ -32,7 +33,7 @@ def _conditions(run: Any) -> tuple[Any, ...]:
     return run.info.seed, run.info.stream, run.info.stream_hash, tuple(run.info.tasks)
 
 
-def paired(groups: Sequence[Group], base_key: str, metric: str, draws: int = 2000) -> pd.DataFrame:
+def paired(groups: Sequence[Group], base_key: str, metric: str, draws: int = 2000) -> Frame:
     """One row a group against the baseline: pairs, mean difference, its 95 % bootstrap interval over pairs, and a verdict in words."""
     base = next((one for one in groups if one.key == base_key), None)
     rows = []

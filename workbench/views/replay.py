@@ -21,6 +21,7 @@ from workbench.tasks import Example, Stream, TaskError, load_stream
 from workbench.tasks.bundled import STREAMS
 from workbench.views.style import MUTED, OKABE_ITO, OKABE_ITO_DARK, dress, empty, task_color, task_colors, task_dash, task_symbol
 from workbench.views.text import in_figure, words
+from workbench.views.timeline import Frame
 
 NEAR_COPY = 90.0
 """Similarity (0..100, rapidfuzz ratio) from which a text counts as a near-copy of a real example."""
@@ -76,7 +77,7 @@ def _stream(spec: str, folder: str | None) -> Stream:
     return load_stream(spec, folder)
 
 
-def asked(samples: pd.DataFrame, tasks: Sequence[str], gamma: float | None, real: Reference) -> dict[tuple[int, str], int]:
+def asked(samples: Frame, tasks: Sequence[str], gamma: float | None, real: Reference) -> dict[tuple[int, str], int]:
     """How many samples each draw had to keep, by (iteration, task), as LAMOL counts; empty where the training sizes are not known."""
     wanted: dict[tuple[int, str], int] = {}
     if gamma is None:
@@ -88,7 +89,7 @@ def asked(samples: pd.DataFrame, tasks: Sequence[str], gamma: float | None, real
     return wanted
 
 
-def counts(samples: pd.DataFrame, wanted: Mapping[tuple[int, str], int] | None = None) -> pd.DataFrame:
+def counts(samples: Frame, wanted: Mapping[tuple[int, str], int] | None = None) -> Frame:
     """One row a draw (iteration, trained_task, task): asked, generated, kept, refused, spare, and seconds."""
     rows = []
     for (iteration, trained, task), own in samples.groupby(["iteration", "trained_task", "task"], sort=True, dropna=False):
@@ -110,7 +111,7 @@ def counts(samples: pd.DataFrame, wanted: Mapping[tuple[int, str], int] | None =
     return frame.astype({"asked": "Int64"})
 
 
-def reasons(samples: pd.DataFrame) -> pd.DataFrame:
+def reasons(samples: Frame) -> Frame:
     """Verdicts by task: task, verdict, n; 'kept' first, then by how frequent."""
     table = samples.groupby(["task", "verdict"], dropna=False).size().rename("n").reset_index()
     order = {"kept": 0, "spare": 1}
@@ -119,7 +120,7 @@ def reasons(samples: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def reasons_figure(samples: pd.DataFrame, tasks: Sequence[str], dark: bool = False) -> go.Figure:
+def reasons_figure(samples: Frame, tasks: Sequence[str], dark: bool = False) -> go.Figure:
     """A bar a task, from kept to the reasons of refusal. Kept is green, spare grey; reasons take the other colours."""
     if samples.empty:
         return empty("No sample was drawn here.", dark)
@@ -152,7 +153,7 @@ def body(row: Mapping[str, Any]) -> str:
     return str(row.get("context") or row.get("question") or row.get("text") or "")
 
 
-def nearest(samples: pd.DataFrame, real: Reference) -> pd.DataFrame:
+def nearest(samples: Frame, real: Reference) -> Frame:
     """similarity (0..100) and position of the nearest real example, of the task asked, or of any; index as `samples`.
 
     Columns: similarity, nearest_task, nearest_at (position in real.examples[nearest_task]); NaN, '' and -1 where nothing is at hand.
@@ -194,7 +195,7 @@ def self_chrf(texts: Sequence[str]) -> float:
     return float(np.mean([metric.sentence_score(text, [texts[(at + 1) % len(texts)]]).score for at, text in enumerate(texts)]))
 
 
-def near_copies(samples: pd.DataFrame, real: Reference, task: str) -> float:
+def near_copies(samples: Frame, real: Reference, task: str) -> float:
     """Share of texts, in percent, with a real example of the task (any task, where none was asked) at NEAR_COPY or above."""
     names = [task] if task in real.examples else (list(real.examples) if task == ANY_TASK else [])
     choices = [example.context or example.question for name in names for example in real.examples[name]]
@@ -204,7 +205,7 @@ def near_copies(samples: pd.DataFrame, real: Reference, task: str) -> float:
     return 100 * float((process.cdist(texts, choices, scorer=fuzz.ratio, score_cutoff=NEAR_COPY, dtype=np.uint8) > 0).any(axis=1).mean())
 
 
-def some_draws(samples: pd.DataFrame, most: int = MOST_DRAWS) -> pd.DataFrame:
+def some_draws(samples: Frame, most: int = MOST_DRAWS) -> Frame:
     """The samples of at most `most` iterations, evenly spaced, first and last included."""
     at = np.unique(samples["iteration"].to_numpy())
     if len(at) <= most:
@@ -212,7 +213,7 @@ def some_draws(samples: pd.DataFrame, most: int = MOST_DRAWS) -> pd.DataFrame:
     return samples[samples["iteration"].isin(at[np.unique(np.linspace(0, len(at) - 1, most).round().astype(int))])]
 
 
-def quality(samples: pd.DataFrame, real: Reference) -> pd.DataFrame:
+def quality(samples: Frame, real: Reference) -> Frame:
     """One row a draw (iteration, task): the MEASURES over its kept texts (at most 64 of them, 20 for self-chrF, drawn by a fixed seed).
 
     Of a long run, MOST_DRAWS iterations.
@@ -240,7 +241,7 @@ def quality(samples: pd.DataFrame, real: Reference) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["iteration", "task", "texts", *MEASURES])
 
 
-def quality_figure(rows: pd.DataFrame, tasks: Sequence[str], dark: bool = False, columns: int = 3, at: int | None = None) -> go.Figure:
+def quality_figure(rows: Frame, tasks: Sequence[str], dark: bool = False, columns: int = 3, at: int | None = None) -> go.Figure:
     """The quality strip: one small panel a measure over iterations, a line a task; a dotted line marks iteration `at`."""
     shown = [name for name in MEASURES if name in rows and rows[name].notna().any()]
     if not shown:
@@ -294,14 +295,14 @@ ORDERS = {
 
 
 def choose(
-    samples: pd.DataFrame,
+    samples: Frame,
     *,
     task: str = "",
     verdicts: Sequence[str] = (),
     recognised: Sequence[str] = (),
     words_in: str = "",
     order: str = "as drawn",
-) -> pd.DataFrame:
+) -> Frame:
     """The samples that pass the filters, in an order of ORDERS (rows without the value come last)."""
     rows = samples
     if task:
@@ -334,7 +335,7 @@ def figure(run: Any, dark: bool = False) -> go.Figure:
     )
 
 
-def energy_figure(samples: pd.DataFrame, tasks: Sequence[str], dark: bool = False) -> go.Figure:
+def energy_figure(samples: Frame, tasks: Sequence[str], dark: bool = False) -> go.Figure:
     """Energies of the texts drawn, kept against refused, for samples that have one."""
     known = samples.dropna(subset=["energy"])
     if known.empty:

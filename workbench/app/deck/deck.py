@@ -13,6 +13,7 @@ import streamlit as st
 from workbench.app.deck.plan import SCALES, Item, Setup, answer_shown, event_of, shown
 from workbench.app.store import files_signature
 from workbench.runs import ratings
+from workbench.views.timeline import Frame
 
 HERE = Path(__file__).parent
 BATCH = 50
@@ -78,16 +79,16 @@ def store(setup: Setup, items: Sequence[Item], rater: str, paths: Mapping[str, P
 
 
 @st.cache_resource(max_entries=64, show_spinner=False)
-def _read(path: str, signature: Any) -> pd.DataFrame:
+def _read(path: str, signature: Any) -> Frame:
     return ratings.read(Path(path))[0]
 
 
-def events_of(run: Path) -> pd.DataFrame:
+def events_of(run: Path) -> Frame:
     """Every rating event of a run, read again only when a file of ratings changed; do not change the frame."""
     return _read(str(run), files_signature(ratings.files(run)))
 
 
-def plan_events(setup: Setup, rater: str, paths: Mapping[str, Path]) -> pd.DataFrame:
+def plan_events(setup: Setup, rater: str, paths: Mapping[str, Path]) -> Frame:
     """The standing events of one rater in this plan, in order of time, numbered by item."""
     frames = [events_of(paths[run]) for run in setup.runs]
     own = [rows[(rows["plan"] == setup.plan) & (rows["rater"] == rater)] for rows in frames]
@@ -97,12 +98,12 @@ def plan_events(setup: Setup, rater: str, paths: Mapping[str, Path]) -> pd.DataF
     return rows.assign(item=rows["item"].astype(int))
 
 
-def answered(events: pd.DataFrame) -> set[int]:
+def answered(events: Frame) -> set[int]:
     """Numbers of the items with an answer or a skip."""
     return set(events.loc[events["kind"].isin(["rate", "skip"]), "item"])
 
 
-def window(items: Sequence[Item], events: pd.DataFrame) -> list[Item]:
+def window(items: Sequence[Item], events: Frame) -> list[Item]:
     """The items sent: the last answered ones, and the open ones from the first on, at least BATCH and more while they are short."""
     done = answered(events)
     start = next((item.number for item in items if item.number not in done), len(items))

@@ -17,6 +17,7 @@ import pandas as pd
 
 from workbench.views.replay import Reference
 from workbench.views.text import LONGEST, cut
+from workbench.views.timeline import Frame
 
 SCALES: dict[str, tuple[str, tuple[str, ...]]] = {
     "fluency": ("How fluent is this text?", ("broken", "hard to read", "readable", "good", "as a person writes")),
@@ -119,7 +120,7 @@ class Item:
     flipped: bool = False
 
 
-def pool(setup: Setup, samples: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+def pool(setup: Setup, samples: Mapping[str, Frame]) -> Frame:
     """The samples a deck may draw from, with a column `run`. samples: the samples table of each run."""
     frames = []
     for run, known in zip(setup.runs, setup.rows, strict=True):
@@ -136,7 +137,7 @@ def pool(setup: Setup, samples: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     return rows.drop_duplicates(["run", "sample_id"]) if len(rows) else rows
 
 
-def draw(setup: Setup, samples: Mapping[str, pd.DataFrame], real: Reference) -> list[Item]:
+def draw(setup: Setup, samples: Mapping[str, Frame], real: Reference) -> list[Item]:
     """The deck: `count` items at most, shuffled by the seed; a tenth repeats of others, a tenth real texts (where they are at hand)."""
     generator = random.Random(setup.plan)
     rows = pool(setup, samples)
@@ -163,11 +164,11 @@ def draw(setup: Setup, samples: Mapping[str, pd.DataFrame], real: Reference) -> 
     return [replace(item, number=number) for number, item in enumerate(items)]
 
 
-def _places(rows: pd.DataFrame) -> list[tuple[Any, ...]]:
+def _places(rows: Frame) -> list[tuple[Any, ...]]:
     return list(rows[["iteration", "task", "chain"]].itertuples(index=False, name=None)) if len(rows) else []
 
 
-def _twins(rows: pd.DataFrame, others: pd.DataFrame) -> dict[tuple[Any, ...], dict[str, Any]]:
+def _twins(rows: Frame, others: Frame) -> dict[tuple[Any, ...], dict[str, Any]]:
     """For each place (iteration, task, chain) a kept sample of the other run from the same draw, in turn."""
     if rows.empty or others.empty:
         return {}

@@ -12,6 +12,7 @@ from workbench.app import cards, frame
 from workbench.runs import ratings
 from workbench.views import agreement, replay
 from workbench.views.text import in_markdown, shorten
+from workbench.views.timeline import Frame
 
 EXPORT = [
     *("run", "sample_id", "rater", "scale", "value", "kind", "degenerate", "copy", "note"),
@@ -20,7 +21,7 @@ EXPORT = [
 
 
 @st.cache_resource(max_entries=16, show_spinner=False)
-def answers_of(names: tuple[str, ...], signature: Any) -> tuple[pd.DataFrame, list[str]]:
+def answers_of(names: tuple[str, ...], signature: Any) -> tuple[Frame, list[str]]:
     return ratings.read_answers([run.path for name in names if (run := frame.open_run(name)) is not None])
 
 
@@ -30,7 +31,7 @@ def agreement_of(names: tuple[str, ...], signature: Any, scale: str, raters: tup
 
 
 @st.cache_resource(max_entries=8, show_spinner="Comparing with real texts")
-def means_of(names: tuple[str, ...], signature: Any, samples_signature: Any, scale: str) -> pd.DataFrame:
+def means_of(names: tuple[str, ...], signature: Any, samples_signature: Any, scale: str) -> Frame:
     answers, frames = answers_of(names, signature)[0], []
     for name in names:
         run = frame.open_run(name)
@@ -74,7 +75,7 @@ def headline(found: agreement.Agreement) -> None:
         st.info(found.sentence, icon=":material/handshake:")
 
 
-def raters_panel(answers: pd.DataFrame, scale: str) -> None:
+def raters_panel(answers: Frame, scale: str) -> None:
     st.markdown("**Each rater: coverage, agreement with oneself on repeats, answers to real texts (controls)**")
     two = st.column_config.NumberColumn(format="%.2f")
     whole = st.column_config.NumberColumn(format="%.0f")
@@ -85,7 +86,7 @@ def raters_panel(answers: pd.DataFrame, scale: str) -> None:
     )
 
 
-def confusion_panel(answers: pd.DataFrame, scale: str, here: frame.Cursor) -> None:
+def confusion_panel(answers: Frame, scale: str, here: frame.Cursor) -> None:
     pairs = agreement.pairs_of_raters(answers, scale)
     if not pairs:
         st.caption("No two raters have answered the same text.")
@@ -104,7 +105,7 @@ def confusion_panel(answers: pd.DataFrame, scale: str, here: frame.Cursor) -> No
     )
 
 
-def disagreements_panel(answers: pd.DataFrame, scale: str, here: frame.Cursor) -> None:
+def disagreements_panel(answers: Frame, scale: str, here: frame.Cursor) -> None:
     table = agreement.disagreements(answers, scale)
     if table.empty:
         st.caption("No text has two different answers.")
@@ -120,7 +121,7 @@ def disagreements_panel(answers: pd.DataFrame, scale: str, here: frame.Cursor) -
     review(str(row["run"]), str(row["sample_id"]), answers, here)
 
 
-def review(run_name: str, sample_id: str, answers: pd.DataFrame, here: frame.Cursor) -> None:
+def review(run_name: str, sample_id: str, answers: Frame, here: frame.Cursor) -> None:
     """One text with the answers, flags and notes of everybody."""
     run = frame.open_run(run_name)
     rows = run.table("samples") if run is not None else pd.DataFrame()
@@ -134,7 +135,7 @@ def review(run_name: str, sample_id: str, answers: pd.DataFrame, here: frame.Cur
     st.dataframe(shown, hide_index=True, key="review_answers", alt="All answers to this text")
 
 
-def predicts_panel(means: pd.DataFrame, here: frame.Cursor) -> None:
+def predicts_panel(means: Frame, here: frame.Cursor) -> None:
     left, right = st.columns(2)
     for column, name, question in (
         (left, "energy", "Does energy predict the rating?"),
@@ -159,7 +160,7 @@ def predicts_panel(means: pd.DataFrame, here: frame.Cursor) -> None:
                 )
 
 
-def means_panel(means: pd.DataFrame, here: frame.Cursor) -> None:
+def means_panel(means: Frame, here: frame.Cursor) -> None:
     by = st.segmented_control(
         "Mean rating by", ["task", "run", "method", "iteration"], key="by", bind="query-params", default="task", required=True
     )

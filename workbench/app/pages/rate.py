@@ -11,6 +11,7 @@ from workbench.app import cards, frame
 from workbench.app.deck.deck import deck
 from workbench.app.deck.plan import SCALES, Item, PlanError, Setup, draw, from_link, pool
 from workbench.views import replay
+from workbench.views.timeline import Frame
 
 QUESTIONS = {"fluency": "Fluency", "fits": "Fits its task", "better": "Better of two runs"}
 
@@ -21,11 +22,11 @@ def real_of(name: str) -> replay.Reference:
 
 
 @st.cache_resource(max_entries=32, show_spinner="Shuffling the deck")
-def plan_items(setup: Setup, _samples: dict[str, pd.DataFrame]) -> list[Item]:
+def plan_items(setup: Setup, _samples: dict[str, Frame]) -> list[Item]:
     return draw(setup, _samples, real_of(setup.runs[0]))
 
 
-def samples_of(names: tuple[str, ...]) -> dict[str, pd.DataFrame]:
+def samples_of(names: tuple[str, ...]) -> dict[str, Frame]:
     return {name: run.table("samples") for name in names if (run := frame.open_run(name)) is not None}
 
 

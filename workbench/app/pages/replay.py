@@ -11,18 +11,19 @@ import streamlit as st
 from workbench.app import cards, frame
 from workbench.views import replay
 from workbench.views.text import in_markdown
+from workbench.views.timeline import Frame
 
 A_PAGE = 20
 ALL = "all"
 
 
 @st.cache_resource(max_entries=16, show_spinner="Measuring the texts", show_time=True)
-def quality(path: str, signature: Any, _samples: pd.DataFrame, _real: replay.Reference) -> pd.DataFrame:
+def quality(path: str, signature: Any, _samples: Frame, _real: replay.Reference) -> Frame:
     return replay.quality(_samples, _real)
 
 
 @st.cache_resource(max_entries=32, show_spinner="Looking for near-copies")
-def compared(path: str, signature: Any, iteration: int, _samples: pd.DataFrame, _real: replay.Reference) -> pd.DataFrame:
+def compared(path: str, signature: Any, iteration: int, _samples: Frame, _real: replay.Reference) -> Frame:
     rows = _samples[_samples["iteration"] == iteration]
     return pd.concat([rows, replay.nearest(rows, _real)], axis=1)
 
@@ -31,7 +32,7 @@ def real_of(run: Any) -> replay.Reference:
     return replay.reference(run.config)
 
 
-def rated_rows(run: Any, iteration: int, scale: str) -> tuple[pd.DataFrame, pd.DataFrame]:
+def rated_rows(run: Any, iteration: int, scale: str) -> tuple[Frame, Frame]:
     """The samples of a draw with similarity and mean rating, and the answers that stand."""
     rows = compared(str(run.path), run.signature("samples"), iteration, run.table("samples"), real_of(run))
     answers = cards.standing_answers(run)
@@ -50,7 +51,7 @@ def why_empty(run: Any) -> str:
     return "No sample was recorded. Replay begins with the second task."
 
 
-def summary(here: frame.Cursor, samples: pd.DataFrame, iteration: int) -> None:
+def summary(here: frame.Cursor, samples: Frame, iteration: int) -> None:
     real = real_of(here.run)
     rows = samples[samples["iteration"] == iteration]
     wanted = replay.asked(samples, here.tasks, here.run.info.gamma, real)
@@ -87,7 +88,7 @@ def summary(here: frame.Cursor, samples: pd.DataFrame, iteration: int) -> None:
         )
 
 
-def strip(here: frame.Cursor, samples: pd.DataFrame, iteration: int) -> None:
+def strip(here: frame.Cursor, samples: Frame, iteration: int) -> None:
     real = real_of(here.run)
     rows = quality(str(here.run.path), here.run.signature("samples"), samples, real)
     alt = "Quality of replayed texts over iterations, one small panel a measure, one line a task"
@@ -101,7 +102,7 @@ def strip(here: frame.Cursor, samples: pd.DataFrame, iteration: int) -> None:
     )
 
 
-def filters(rows: pd.DataFrame, tasks: Sequence[str]) -> pd.DataFrame:
+def filters(rows: Frame, tasks: Sequence[str]) -> Frame:
     present = [task for task in (*tasks, replay.ANY_TASK) if task in set(rows["task"])]
     first, second, third, fourth = st.columns([2, 2, 2, 2])
     with first:
@@ -127,7 +128,7 @@ def filters(rows: pd.DataFrame, tasks: Sequence[str]) -> pd.DataFrame:
     return replay.choose(rows, task="" if task == ALL else task, verdicts=verdicts, recognised=recognised, words_in=words, order=order)
 
 
-def page_of(rows: pd.DataFrame) -> pd.DataFrame:
+def page_of(rows: Frame) -> Frame:
     pages = max(1, -(-len(rows) // A_PAGE))
     if pages == 1:
         return rows
@@ -137,7 +138,7 @@ def page_of(rows: pd.DataFrame) -> pd.DataFrame:
     return rows.iloc[(page - 1) * A_PAGE : page * A_PAGE]
 
 
-def draw_cards(run: Any, rows: pd.DataFrame, answers: pd.DataFrame, here: frame.Cursor, rater: str, scale: str, side: str = "") -> None:
+def draw_cards(run: Any, rows: Frame, answers: Frame, here: frame.Cursor, rater: str, scale: str, side: str = "") -> None:
     real = real_of(run)
     for row in rows.to_dict("records"):
         key = f"card{side}_{row['sample_id']}"
