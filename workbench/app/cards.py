@@ -49,7 +49,8 @@ def scale_choice() -> str:
 def text_card(key: str, task: str, color: str, parts: Sequence[Mapping[str, Any]], facts: Sequence[Mapping[str, str]]) -> None:
     """The reading part of a card. parts: {name, text, total} or {name, words: [(word, differs)]}, already visible and cut."""
     css, js = ((HERE / f"card.{kind}").read_text(encoding="utf-8") for kind in ("css", "js"))
-    component = st.components.v2.component("workbench_card", html="<div class='card'></div>", css=css, js=js)
+    build: Any = st.components.v2.component  # pyright: ignore[reportAttributeAccessIssue]
+    component = build("workbench_card", html="<div class='card'></div>", css=css, js=js)
     component(key=key, data={"task": task, "color": color, "parts": list(parts), "facts": list(facts), "short": SHORT})
 
 

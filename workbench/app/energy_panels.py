@@ -221,7 +221,7 @@ def minima_panel(at: Scene) -> None:
         alt="Minima with the share of starts of each task that flow into them",
     )
     st.caption(
-        "A basin is what flows into a minimum: 'from sst 1.00' says that every start of that task ends there. Choose "
+        "A basin is what flows into a minimum: 1 under 'from' a task says that every start of that task ends there. Choose "
         "'minima' under More to see them on the map (projected)."
     )
     if len(energy.symbols) < 2:

@@ -42,7 +42,7 @@ def bench_panel(at: Scene) -> None:
             or "ULA"
         ).lower()
         steps = int(
-            st.slider("K, steps", 1, 200, min(max(int(energy_config.get("steps") or 20), 1), 200), key="k", bind="query-params", width=170)
+            st.slider("K, steps", 1, 200, min(max(int(energy_config.get("steps") or 20), 1), 200), key="k", bind="query-params", width=140)
         )
         delta = float(
             st.slider(
@@ -53,13 +53,13 @@ def bench_panel(at: Scene) -> None:
                 0.02,
                 key="delta",
                 bind="query-params",
-                width=170,
+                width=140,
                 help="Pang's δ: drift δ²/2, noise δ",
             )
         )
         start = st.selectbox("Start", STARTS, key="start", bind="query-params", width=150) or STARTS[0]
-        count = int(st.slider("Chains", 1, 128, 32, key="n", bind="query-params", width=130))
-        seed = int(st.number_input("Seed", 0, 10_000, 0, key="bseed", bind="query-params", width=110))
+        count = int(st.slider("Chains", 1, 128, 32, key="n", bind="query-params", width=110))
+        seed = int(st.number_input("Seed", 0, 10_000, 0, key="bseed", bind="query-params", width=100))
     st.caption(f"Task {task} at iteration {at.iteration:,}. {sampler.KERNELS[kernel]}.")
     if kernel == "wrong sign":
         st.warning(
@@ -77,7 +77,9 @@ def bench_panel(at: Scene) -> None:
         return
     chains = sampler.walk(at.energy, task, begin, steps, delta, kernel, seed)
     mine = at.codes.of(task) if at.codes is not None else begin[:0]
-    where = slices.extent(at.slice, mine, begin, sampler.reference_starts(at.energy, task, 200, 0), margin=0.25)
+    where = slices.extent(
+        at.slice, mine, begin, sampler.reference_starts(at.energy, task, 200, 0), margin=0.25 if kernel != "wrong sign" else 1.5
+    )
     values = slices.field(at.energy, at.slice, *where.axes(81), "U", task)
     known = latent_space.data_energy(at.energy, at.codes, task)
     seen = np.concatenate([known, chains.energy.ravel() if kernel != "wrong sign" else chains.energy[0]])

@@ -232,7 +232,7 @@ def answers(events: Frame) -> Frame:
     given = left[left["kind"].isin(["rate", "skip"])].drop_duplicates(ANSWER_KEY, keep="last")
     extra = left[left["kind"].isin(["flag", "note"])]
     rows = given.set_index(ANSWER_KEY)[["kind", "value", "t", "ms", "blind", "plan", "item", "versus"]]
-    numbers = pd.to_numeric(rows["value"], errors="coerce")
+    numbers: Any = pd.to_numeric(rows["value"], errors="coerce")
     rows["value"] = numbers.where((rows["kind"] == "rate") & numbers.isin(VALUES))
     missing = pd.MultiIndex.from_frame(extra[ANSWER_KEY].drop_duplicates()).difference(rows.index) if len(extra) else []
     if len(missing):

@@ -23,6 +23,7 @@ ENOUGH = 20
 
 LEVELS = (1, 2, 3, 4, 5)
 TOO_FEW = "too few to report"
+NAN = float("nan")
 
 
 def table(answers: Frame, scale: str) -> Frame:
@@ -134,11 +135,10 @@ def agreement(answers: Frame, scale: str, raters: tuple[str, ...] | None = None,
     items = shared(items).dropna(axis=1, how="all")
     values, n, k = items.to_numpy(dtype=float), len(items), items.shape[1]
     name = "quadratic-weighted kappa" if k <= 2 else "Krippendorff's alpha (ordinal)"
-    nothing = (float("nan"),) * 6
     if k < 2:
-        return Agreement(name, *nothing, n, k, "No item has answers of two raters.")
+        return Agreement(name, NAN, NAN, NAN, NAN, NAN, NAN, n, k, "No item has answers of two raters.")
     if n < ENOUGH:
-        return Agreement(name, *nothing, n, k, f"{n} shared items: {TOO_FEW} ({ENOUGH} are needed).")
+        return Agreement(name, NAN, NAN, NAN, NAN, NAN, NAN, n, k, f"{n} shared items: {TOO_FEW} ({ENOUGH} are needed).")
     weights = np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), size=draws)
     if k == 2:
         value = quadratic_kappa(values[:, 0], values[:, 1])
@@ -283,7 +283,7 @@ def disagreements(answers: Frame, scale: str) -> Frame:
     if items.empty:
         return pd.DataFrame(columns=["run", "sample_id", "spread"])
     spread = (items.max(axis=1) - items.min(axis=1)).rename("spread")
-    rows = pd.concat([spread, items], axis=1)
+    rows: Frame = pd.concat([spread, items], axis=1)
     return rows[rows["spread"] > 0].sort_values("spread", ascending=False, kind="stable").reset_index()
 
 
@@ -325,7 +325,7 @@ def spearman(x: np.ndarray, y: np.ndarray) -> float:
     """Rank correlation with ties at mean ranks; NaN where one side is constant."""
     ranks = [pd.Series(values).rank().to_numpy() for values in (x, y)]
     spread = [values.std() for values in ranks]
-    return float(np.corrcoef(*ranks)[0, 1]) if min(spread) > 0 else float("nan")
+    return float(np.corrcoef(ranks[0], ranks[1])[0, 1]) if min(spread) > 0 else float("nan")
 
 
 def correlation(means: Frame, column: str, seed: int = 0, draws: int = 500) -> Correlation:
@@ -333,7 +333,7 @@ def correlation(means: Frame, column: str, seed: int = 0, draws: int = 500) -> C
     known = means[["rating", column]].dropna().to_numpy(dtype=float) if column in means else np.empty((0, 2))
     n = len(known)
     if n < ENOUGH:
-        return Correlation(*(float("nan"),) * 3, n, f"{n} rated samples have a value of {column}: {TOO_FEW} ({ENOUGH} are needed).")
+        return Correlation(NAN, NAN, NAN, n, f"{n} rated samples have a value of {column}: {TOO_FEW} ({ENOUGH} are needed).")
     rho, generator = spearman(known[:, 0], known[:, 1]), np.random.default_rng(seed)
     drawn = [known[generator.integers(0, n, n)] for _ in range(draws)]
     low, high = _interval(np.array([spearman(rows[:, 0], rows[:, 1]) for rows in drawn]))

@@ -136,7 +136,7 @@ def traces(
     """Every chain by step in the given dimensions, w [steps+1, n, d] whitened; the chosen chain dark, the rest faint."""
     columns = 3
     rows = -(-len(dims) // columns)
-    titles = [f"w[{d}]" + ("" if rhat is None or not np.isfinite(rhat[d]) else f"  nested R̂ {rhat[d]:.2f}") for d in dims]
+    titles = [f"w[{d}]" + ("" if rhat is None or not np.isfinite(rhat[d]) else f"  R̂ {rhat[d]:.2f}") for d in dims]
     figure = make_subplots(
         rows,
         columns,
@@ -164,7 +164,8 @@ def traces(
                 **where,
             )
     figure.update_xaxes(title_text="step", row=rows)
-    return figure.update_layout(height=110 + 170 * rows, showlegend=False, margin={"t": 60})
+    figure.update_annotations(font={"size": 12})
+    return figure.update_layout(height=110 + 170 * rows, showlegend=False, margin={"t": 40})
 
 
 def over_time(

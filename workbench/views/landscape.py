@@ -91,10 +91,10 @@ def surface(
 
 
 def side_by_side(
-    fields: Array, names: Sequence[str], where: Range, slice_: Slice, part: str, colors: tuple[float, float], *, title: str = ""
+    fields: Array, names: Sequence[str], where: Range, slice_: Slice, part: str, colors: tuple[float, float], columns: int = 3
 ) -> go.Figure:
     """Several fields [k, n, n] on the same axes and one colour range."""
-    columns = min(len(names), 3)
+    columns = min(len(names), columns)
     rows = math.ceil(len(names) / columns)
     figure = make_subplots(
         rows,
@@ -108,7 +108,7 @@ def side_by_side(
     for k, values in enumerate(fields):
         figure.add_trace(_contour(values, where, colors, lines=9), k // columns + 1, k % columns + 1)
     bar = {"title": {"text": SIGNS[part].split(":")[0], "side": "right"}, "thickness": 12, "outlinewidth": 0}
-    figure.update_layout(coloraxis=_coloraxis(colors, part, bar, False), title_text=title, height=120 + 300 * rows)
+    figure.update_layout(coloraxis=_coloraxis(colors, part, bar, False), height=110 + 290 * rows)
     figure.update_xaxes(range=[where.x0, where.x1], showgrid=False, zeroline=False, constrain="domain")
     figure.update_yaxes(range=[where.y0, where.y1], showgrid=False, zeroline=False, constrain="domain")
     figure.update_xaxes(title_text=slice_.x_label, row=rows)
@@ -147,7 +147,14 @@ def add_codes(
             figure.add_trace(go.Scatter(x=xy[mine, 0], y=xy[mine, 1], marker=marker, hovertemplate=hover, **shared))
         else:
             figure.add_trace(
-                go.Scatter3d(x=xy[mine, 0], y=xy[mine, 1], z=heights[mine], marker={**look, "size": 3}, hovertemplate=hover, **shared)
+                go.Scatter3d(
+                    x=xy[mine, 0],
+                    y=xy[mine, 1],
+                    z=heights[mine],
+                    marker={**look, "size": 2.5, "line": {"width": 0}},
+                    hovertemplate=hover,
+                    **shared,
+                )
             )
 
 

@@ -148,12 +148,19 @@ def rhat_figure(rows: pd.DataFrame, *, dark: bool = False) -> go.Figure:
 
 @dataclass(frozen=True)
 class LongRun:
-    """The saved chains gone on with: energy [steps+1, n]; |mean w| and rms standard deviation over dimensions by step; K of the run."""
+    """The saved chains gone on with. energy [steps+1, n], mean w over chains [steps+1, d], rms standard deviation [steps+1], K of the run."""
 
     energy: Array
-    mean_norm: Array
+    mean: Array
     spread: Array
     saved: int
+
+    @property
+    def drift(self) -> tuple[float, float]:
+        """How far the mean of w moved from step K to the average over the last quarter of the steps, and what chance alone gives."""
+        tail = self.mean[-max(len(self.mean) // 4, 1) :].mean(axis=0)
+        chance = float(self.spread[self.saved] * np.sqrt(self.mean.shape[1] / self.energy.shape[1]))
+        return float(np.linalg.norm(tail - self.mean[self.saved])), chance
 
 
 def continue_chains(energy: SavedEnergy, chains: Chains, to: int = LONG, seed: int = 0) -> LongRun:
@@ -169,7 +176,7 @@ def continue_chains(energy: SavedEnergy, chains: Chains, to: int = LONG, seed: i
     )
     path = np.concatenate([w, rest[0][1:]])
     value = np.concatenate([np.stack([energy.energy_and_grad_w(step, chains.task)[0] for step in w]), rest[1][1:]])
-    return LongRun(value, np.linalg.norm(path.mean(axis=1), axis=1), np.sqrt(path.var(axis=1).mean(axis=1)), chains.steps)
+    return LongRun(value, path.mean(axis=1), np.sqrt(path.var(axis=1).mean(axis=1)), chains.steps)
 
 
 def long_figure(run: LongRun, data_energy: Array, data_w: Array, *, index: int = 0, dark: bool = False) -> go.Figure:
@@ -190,7 +197,7 @@ def long_figure(run: LongRun, data_energy: Array, data_w: Array, *, index: int =
         1,
         1,
     )
-    for row, values in ((1, middle), (2, run.mean_norm), (3, run.spread)):
+    for row, values in ((1, middle), (2, np.linalg.norm(run.mean, axis=1)), (3, run.spread)):
         figure.add_trace(
             go.Scatter(
                 x=steps, y=values, mode="lines", line={"color": color, "width": 2}, hovertemplate="step %{x}: %{y:.3f}<extra></extra>"
@@ -215,18 +222,18 @@ def long_figure(run: LongRun, data_energy: Array, data_w: Array, *, index: int =
 
 
 def drift_words(run: LongRun) -> str:
-    """Does anything keep changing after the run's K? Compared against the chains' own spread at K."""
-    short, long = run.energy[run.saved], run.energy[-1]
-    moved = float(np.nanmedian(long) - np.nanmedian(short))
-    noise = float(np.nanstd(short))
-    spread = run.spread[-1] / max(run.spread[run.saved], 1e-12)
-    steady = abs(moved) < 0.5 * noise and 0.9 < spread < 1.1
+    """Does anything keep changing after the run's K? Energies against the chains' own spread at K, the mean against chance."""
+    quarter = max(len(run.energy) // 4, 1)
+    moved = float(np.nanmedian(run.energy[-quarter:]) - np.nanmedian(run.energy[run.saved]))
+    noise = float(np.nanstd(run.energy[run.saved]))
+    spread = float(run.spread[-quarter:].mean() / max(run.spread[run.saved], 1e-12))
+    drift, chance = run.drift
+    steady = abs(moved) < 0.5 * noise and 0.9 < spread < 1.12 and drift < 2 * chance
     words = (
-        f"From step {run.saved} to {len(run.energy) - 1} the median energy changes by {moved:+.2f} nats (chains at one step "
-        f"differ by {noise:.2f}), the spread by {spread - 1:+.0%}. "
+        f"From step {run.saved} to the last quarter of {len(run.energy) - 1} steps the median energy changes by {moved:+.2f} nats "
+        f"(chains at one step differ by {noise:.2f}), the mean of w moves by {drift:.2f} (chance alone: {chance:.2f}), its "
+        f"spread by {spread - 1:+.0%}. "
     )
-    return words + (
-        "The short run stands for the long one."
-        if steady
-        else "Short-run samples are NOT samples of exp(−U): judge the energy as a generator of so many steps."
-    )
+    if steady:
+        return words + "The short run stands for the long one."
+    return words + "Short-run samples are NOT samples of exp(−U): judge the energy as a generator of so many steps."

@@ -278,7 +278,8 @@ def quality_figure(rows: Frame, tasks: Sequence[str], dark: bool = False, column
         span = None if bounds is None else [bounds[0] - 0.04 * bounds[1], bounds[1] * 1.04]
         figure.update_yaxes(range=span, rangemode="tozero" if span is None else None, nticks=4, row=row + 1, col=column + 1)
         figure.update_xaxes(nticks=4, row=row + 1, col=column + 1)
-    for title in figure.layout.annotations[: len(shown)]:
+    layout: Any = figure.layout
+    for title in layout.annotations[: len(shown)]:
         title.update(font={"size": 12}, xanchor="left", x=title.x - 0.5 * (1 - 0.07 * (columns - 1)) / columns, yshift=2)
     return dress(figure, dark, height=90 + 175 * lines, margin={"t": 68, "b": 32}, legend={"y": 1 + 36 / (175 * lines)})
 

@@ -105,7 +105,8 @@ def _piece(piece: Piece, name: str) -> str:
 def figure_html(figure: go.Figure, name: str) -> str:
     """A figure on light paper, without plotly.js (the document has it)."""
     copy = dress(go.Figure(figure))
-    height = copy.layout.height or 420
+    layout: Any = copy.layout
+    height = layout.height or 420
     content = copy.to_html(
         full_html=False,
         include_plotlyjs=False,

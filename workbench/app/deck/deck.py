@@ -54,7 +54,8 @@ def deck(setup: Setup, items: Sequence[Item], rater: str, paths: Mapping[str, Pa
 
 def _component() -> Any:
     html, css, js = ((HERE / f"deck.{kind}").read_text(encoding="utf-8") for kind in ("html", "css", "js"))
-    return st.components.v2.component("workbench_deck", html=html, css=css, js=js)
+    build: Any = st.components.v2.component  # pyright: ignore[reportAttributeAccessIssue]
+    return build("workbench_deck", html=html, css=css, js=js)
 
 
 def store(setup: Setup, items: Sequence[Item], rater: str, paths: Mapping[str, Path], outbox: Any) -> dict[str, Any]:
@@ -94,8 +95,8 @@ def plan_events(setup: Setup, rater: str, paths: Mapping[str, Path]) -> Frame:
     own = [rows[(rows["plan"] == setup.plan) & (rows["rater"] == rater)] for rows in frames]
     rows = pd.concat([rows for rows in own if len(rows)], ignore_index=True) if any(len(rows) for rows in own) else frames[0].iloc[:0]
     rows = ratings.standing(rows).sort_values("t", kind="stable")
-    rows = rows[pd.to_numeric(rows["item"], errors="coerce").notna()]
-    return rows.assign(item=rows["item"].astype(int))
+    rows = rows.assign(item=pd.to_numeric(rows["item"], errors="coerce")).dropna(subset=["item"])
+    return rows.astype({"item": int})
 
 
 def answered(events: Frame) -> set[int]:

@@ -38,7 +38,7 @@ def means_of(names: tuple[str, ...], signature: Any, samples_signature: Any, sca
         if run is None:
             continue
         rows = run.table("samples").drop_duplicates("sample_id")
-        rows = rows[rows["sample_id"].isin(set(answers.loc[answers["run"] == name, "sample_id"]))]
+        rows = rows[rows["sample_id"].isin(list(answers.loc[answers["run"] == name, "sample_id"]))]
         real = replay.reference(run.config)
         frames.append(pd.concat([rows, replay.nearest(rows, real)], axis=1).assign(run=name, method=run.info.label))
     rows = pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()

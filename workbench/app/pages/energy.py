@@ -114,7 +114,7 @@ def each_task(at: Scene) -> None:
     xs, ys = at.where.axes(min(at.choice.points, 81))
     fields = slices.each_field(at.energy, at.slice, xs, ys, at.choice.part)
     colors = slices.color_range(list(fields), at.choice.part)
-    figure = landscape.side_by_side(fields, at.energy.symbols, at.where, at.slice, at.choice.part, colors, title="")
+    figure = landscape.side_by_side(fields, at.energy.symbols, at.where, at.slice, at.choice.part, colors, columns=2)
     alt = slices.caption(at.slice, at.energy, at.choice.part, "each", at.iteration)
     frame.chart(figure, key="energy_each", alt=alt, name=f"{at.here.run.name}-energy-each-{at.iteration}")
     st.caption(
