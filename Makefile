@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PORT ?= 8501
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test e2e lint types install browser clean
+.PHONY: help demo test e2e lint install browser clean
 
 help: ## what can be made
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -32,11 +32,9 @@ test: $(VENV)/installed lint ## everything that CI checks
 e2e: $(VENV)/installed browser ## the app in a real browser
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/e2e
 
-lint: $(VENV)/installed
+lint: $(VENV)/installed ## ruff, import-linter, pyright
 	$(BIN)/ruff check .
 	$(BIN)/lint-imports --no-logo
-
-types: $(VENV)/installed ## pyright over the package
 	$(BIN)/pyright
 
 clean: ## remove the virtual environment and caches, never runs

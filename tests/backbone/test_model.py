@@ -7,6 +7,7 @@ import torch
 from torch.nn.functional import cross_entropy
 
 from workbench.backbone.model import Backbone, pick
+from workbench.backbone.nll import nll
 from workbench.backbone.sequences import gen_batch, pad_ids
 from workbench.backbone.tokens import BackboneError
 
@@ -120,7 +121,7 @@ def test_nll_sums_the_scored_tokens_of_each_row(tiny: Backbone) -> None:
     batch = gen_batch(prompts_of(tiny)[1:], tiny.tokens.pad_id)
     with torch.no_grad():
         hidden = tiny.hidden(batch.ids, batch.lengths)
-        found = tiny.nll(hidden, batch.ids, batch.answer_mask)
+        found = nll(tiny, hidden, batch).nats
         for row, ids in enumerate(prompts_of(tiny)[1:]):
             expected = cross_entropy(tiny.logits(hidden[row, : len(ids) - 1]), torch.tensor(ids[1:]), reduction="sum")
             torch.testing.assert_close(found[row], expected)

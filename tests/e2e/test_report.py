@@ -60,8 +60,12 @@ def ready(page: Any) -> None:
     settled(page)
 
 
-@pytest.mark.parametrize("width, scheme", [(1440, "light"), (1440, "dark"), (800, "light"), (800, "dark")])
-@pytest.mark.parametrize("name", ["replay", "replay_two", "agreement", "compare", "paired", "texts", "report"])
+SIZES = [(1440, "light"), (800, "dark"), (1440, "dark"), (800, "light")]
+LOOKS = [(name, *size) for name in ("replay", "agreement", "compare", "report") for size in SIZES]
+LOOKS += [(name, *size) for name in ("replay_two", "paired", "texts") for size in SIZES[:2]]
+
+
+@pytest.mark.parametrize("name, width, scheme", LOOKS)
 def test_look(page, server: Server, judged: Path, name: str, width: int, scheme: str) -> None:  # type: ignore[no-untyped-def]
     where = {
         "replay": f"/replay?run={RUN}&it=107&rater=ana",

@@ -60,7 +60,17 @@ def test_draws_have_the_posteriors_moments_and_their_own_generator() -> None:
 
 @pytest.mark.parametrize(
     ("cycles", "progress", "share"),
-    [(1, 0.0, 0.0), (1, 0.2, 0.0), (1, 0.375, 0.5), (1, 0.5, 1.0), (1, 0.9, 1.0), (1, 1.0, 1.0), (2, 0.5, 0.0), (2, 0.6875, 0.5), (2, 1.0, 1.0)],
+    [
+        (1, 0.0, 0.0),
+        (1, 0.2, 0.0),
+        (1, 0.375, 0.5),
+        (1, 0.5, 1.0),
+        (1, 0.9, 1.0),
+        (1, 1.0, 1.0),
+        (2, 0.5, 0.0),
+        (2, 0.6875, 0.5),
+        (2, 1.0, 1.0),
+    ],
 )
 def test_kl_weight_is_zero_then_rises_then_holds(cycles: int, progress: float, share: float) -> None:
     config = EnergyConfig(kl_weight=0.02, kl_zero=0.25, kl_ramp=0.25, kl_cycles=cycles)  # pyright: ignore[reportCallIssue]

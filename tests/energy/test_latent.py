@@ -62,7 +62,10 @@ def test_energy_worked_by_hand() -> None:
 
 def test_a_fresh_energy_is_its_reference_exactly() -> None:
     generator = seeded()
-    codes = {"a": torch.randn(400, 3, generator=generator) @ torch.randn(3, 3, generator=generator) + 5, "b": torch.randn(300, 3, generator=generator)}
+    codes = {
+        "a": torch.randn(400, 3, generator=generator) @ torch.randn(3, 3, generator=generator) + 5,
+        "b": torch.randn(300, 3, generator=generator),
+    }
     energy, _ = fit_latent_energy(codes, config(dim=3, fit_steps=0, sigma=1.5), generator)
     for name, z in codes.items():
         w = energy.to_w(z, name)
@@ -245,9 +248,9 @@ def test_joint_losses_keep_encoder_and_energy_apart() -> None:
 
 
 def four_modes(n: int, generator: torch.Generator) -> Tensor:
-    return torch.tensor([[1.5, 1.5], [1.5, -1.5], [-1.5, 1.5], [-1.5, -1.5]])[torch.randint(4, (n,), generator=generator)] + 0.3 * torch.randn(
-        n, 2, generator=generator
-    )
+    return torch.tensor([[1.5, 1.5], [1.5, -1.5], [-1.5, 1.5], [-1.5, -1.5]])[
+        torch.randint(4, (n,), generator=generator)
+    ] + 0.3 * torch.randn(n, 2, generator=generator)
 
 
 def fit_features(lr: float, penalty: float, updates: int = 200) -> tuple[float, float]:

@@ -11,7 +11,7 @@ from workbench.runs.check import check_run
 from workbench.runs.synthetic import write_run
 from workbench.runs.writer import RunWriter
 
-SMALL = {"tasks": 2, "iterations": 60, "chains": 2, "chain_count": 4, "dim": 4, "hidden": 4, "steps": 3, "landscape": 0, "latents": 3}
+SMALL = {"tasks": 2, "iterations": 60, "chains": 2, "chain_count": 4, "dim": 4, "hidden": 4, "steps": 3, "latents": 3}
 
 
 def _cut(path: Path, drop: int) -> None:

@@ -15,7 +15,7 @@ from workbench.runs.synthetic import write_run
 from workbench.runs.synthetic_texts import HOSTILE
 from workbench.runs.writer import RunWriter
 
-SMALL = {"tasks": 2, "iterations": 60, "chains": 2, "chain_count": 4, "dim": 4, "hidden": 4, "steps": 3, "landscape": 0, "latents": 3}
+SMALL = {"tasks": 2, "iterations": 60, "chains": 2, "chain_count": 4, "dim": 4, "hidden": 4, "steps": 3, "latents": 3}
 
 
 def _plain_run(root: Path, label: str = "er", seed: int = 0) -> RunWriter:

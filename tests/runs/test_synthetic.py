@@ -10,7 +10,7 @@ import pytest
 from workbench.runs.reader import Run
 from workbench.runs.synthetic import State, write_run
 
-SMALL = {"tasks": 3, "iterations": 300, "chains": 4, "chain_count": 16, "dim": 6, "hidden": 8, "landscape": 5, "latents": 4}
+SMALL = {"tasks": 3, "iterations": 300, "chains": 4, "chain_count": 16, "dim": 6, "hidden": 8, "latents": 4}
 
 
 @pytest.mark.parametrize(

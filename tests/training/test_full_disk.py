@@ -13,7 +13,9 @@ from workbench.runs import stream
 from workbench.runs.reader import Run
 
 
-def test_training_goes_on_where_the_disk_is_full(mini_backbone: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+def test_training_goes_on_where_the_disk_is_full(
+    mini_backbone: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     from workbench.training.run import start
 
     written = stream.Segment.write

@@ -21,7 +21,7 @@ from transformers import PreTrainedTokenizerFast
 from workbench.backbone.tokens import SPECIAL, BackboneError, Tokens
 
 EOS = "<eos>"
-SHARES = {"narration": 0.34, "prose": 0.26, "recitation": 0.28, "records": 0.12}
+SHARES = {"narration": 0.36, "prose": 0.32, "recitation": 0.2, "records": 0.12}
 HELD_OUT = 50  # every 50th paragraph of a text is kept for the perplexity
 PIECES = r"'(?:s|t|re|ve|m|ll|d)(?!\p{L})| ?\p{L}+| ?\p{N}| ?[^\s\p{L}\p{N}]+|\s+"
 

@@ -7,7 +7,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy
 
 from workbench.backbone.latent import LatentConnector, attention_layers
 from workbench.backbone.sequences import pad_ids
@@ -121,15 +120,6 @@ class Backbone(nn.Module):
             own = self.added_in if self.added_out is None else self.added_out
             logits = torch.cat([logits[..., : self.tokens.first_own], hidden @ own.to(hidden.dtype).T], dim=-1)
         return logits[..., : len(self.tokens)].float()
-
-    def nll(self, hidden: Tensor, ids: Tensor, mask: Tensor) -> Tensor:
-        """[b] negative log-likelihood in nats of the tokens that follow the positions of mask [b, n], summed over each row.
-
-        hidden [b, n, H] may come from other input ids (word dropout); ids [b, n] hold the targets.
-        """
-        rows = mask.nonzero()[:, 0]
-        losses = cross_entropy(self.logits(hidden[mask]), ids.roll(-1, dims=1)[mask], reduction="none")
-        return torch.zeros(len(ids), device=losses.device).index_add(0, rows, losses)
 
     def _start(self, embeddings: Tensor, z: Tensor | None, cached: bool = False) -> tuple[Tensor, Any]:
         """(hidden states of the text, key/value cache or None) of text embeddings [b, n, H] given z."""

@@ -1,8 +1,9 @@
 """Pretraining of the bundled model: a small causal language model with a latent autoencoder, from nothing, on one core in half an hour.
 
-Every step takes language-model rows; after a first share of the steps each also takes a batch of short texts through encoder, latent and
-decoder, so that both have met before the first task (autoencoder pretraining as in Optimus, Li et al. 2020, and HMI-LAMOL). The
-autoencoder's loss is NLL summed over tokens plus the weighted KL summed over dimensions with free bits; the decoder's words are dropped.
+Three stages. Language: rows of text alone. Repeats: copying alone, which forms in a model that has met language and hardly in one that has
+not. Then everything: rows, records, a few repeats, and a batch of short texts through encoder, latent and decoder, so that both have met
+before the first task (autoencoder pretraining as in Optimus, Li et al. 2020, and HMI-LAMOL). The autoencoder's loss is NLL summed over
+tokens plus the weighted KL summed over dimensions with free bits; the decoder's words are dropped.
 """
 
 from __future__ import annotations
@@ -29,7 +30,8 @@ from workbench.backbone.corpus import SHARES, Prose, Rows, encode_records, read_
 from workbench.backbone.latent import LatentConnector
 from workbench.backbone.load import LATENT_FILE
 from workbench.backbone.model import Backbone
-from workbench.backbone.practice import Practice, practise
+from workbench.backbone.nll import nll
+from workbench.backbone.practice import Repeats, drafts, record_loss
 from workbench.backbone.sequences import gen_batch, pad_ids, word_dropout
 from workbench.backbone.tokens import Tokens
 from workbench.tasks.bundled import narration
@@ -39,7 +41,7 @@ FILES = ("config.json", "generation_config.json", "model.safetensors", "tokenize
 
 @dataclass(frozen=True)
 class Recipe:
-    """Sizes and rates of the pretraining; steps are optimiser steps."""
+    """Sizes and rates of the pretraining. language, repeats: steps of the first two stages (the second at most)."""
 
     vocabulary: int = 4096
     hidden: int = 192
@@ -50,9 +52,14 @@ class Recipe:
     positions: int = 512
     dim: int = 32
     row: int = 128
-    rows: int = 16
-    autoencoder_from: float = 0.35
-    autoencoder_rows: int = 8
+    language: int = 800
+    language_rows: int = 16
+    repeats: int = 1200
+    repeat_rows: int = 24
+    rows: int = 8
+    records: int = 16
+    salad: float = 0.5
+    kept_repeats: int = 4
     texts: int = 32
     text_tokens: int = 64
     lr: float = 2e-3
@@ -69,20 +76,18 @@ def pretrain(
     out: Path,
     encoder: Callable[[int, int], nn.Module],
     *,
-    steps: int = 3000,
-    until: int | None = None,
+    steps: int = 1300,
     minutes: float | None = None,
     seed: int = 0,
     recipe: Recipe | None = None,
-    practice: Practice | None = None,
     save_every: float = 180.0,
     on_step: Callable[[dict[str, Any]], None] | None = None,
 ) -> dict[str, Any]:
     """Train tokenizer, model, encoder and connector and write them to `out` with a card; returns the card.
 
     data: folder with lm/novels and lm/speeches, read in place. encoder: class of q_phi, called as encoder(hidden_size, dim), whose forward
-    takes (hidden, lengths) to (mu, logvar). minutes: choose the number of steps from the speed of the first ones instead of `steps`; until:
-    stop the first stage after this many steps of its schedule; practice: the second stage. A usable model is written every `save_every` seconds, each file replaced at once. Raises BackboneError where the texts are missing.
+    takes (hidden, lengths) to (mu, logvar). steps: of the last stage; minutes: choose them from the speed of the first ones instead. A
+    usable model is written every `save_every` seconds, each file replaced at once. Raises BackboneError where the texts are missing.
     """
     recipe = recipe or Recipe()
     started, rng, generator = time.monotonic(), random.Random(seed), torch.Generator().manual_seed(seed)
@@ -92,45 +97,63 @@ def pretrain(
     tokens = train_tokenizer(prose, told[:40_000], recipe.vocabulary)
     backbone, q = build(recipe, tokens, encoder, generator, seed)
     rows, texts = Rows(tokens, prose.train, told, recipe.row, rng), _texts(tokens, prose, told, recipe, rng)
-    optimiser = torch.optim.AdamW(_groups(backbone, q), lr=recipe.lr, betas=(0.9, 0.95), fused=True)
+    drawn = drafts(tokens, prose.train, told, recipe.salad, rng)
+    repeats = Repeats(sorted({token for ids in tokens.encode_many(told[:4000]) for token in ids}), rng)
+    parameters = [*backbone.parameters(), *q.parameters()]
     curve: list[dict[str, Any]] = []
-    saved = time.monotonic()
-    step, first_step = 0, time.monotonic()
-    while step < min(steps, until or steps):
+
+    def take(optimiser: torch.optim.Optimizer, rate: float, loss: Tensor) -> None:
         for group in optimiser.param_groups:
-            group["lr"] = recipe.lr * min((step + 1) / recipe.warmup, 0.05 + 0.475 * (1 + math.cos(math.pi * step / steps)))
-        both = step >= recipe.autoencoder_from * steps
-        batch = torch.tensor([rows.row() for _ in range(recipe.autoencoder_rows if both else recipe.rows)])
-        loss = lm_loss = row_loss(backbone, batch)
-        terms = {"step": step + 1, "loss": lm_loss.detach()}
-        if both:
-            progress = (step / steps - recipe.autoencoder_from) / (1 - recipe.autoencoder_from)
-            weight = recipe.kl_weight * min(max(4 * progress - 1, 0), 1)
-            found = autoencoder_terms(backbone, q, [next(texts) for _ in range(recipe.texts)], recipe, generator)
-            loss = lm_loss + (found["nll"] + weight * found["kl_counted"]) / found["tokens"]
-            terms |= {"nll_token": found["nll"].detach() / found["tokens"], "kl": found["kl"].detach()}
+            group["lr"] = recipe.lr * rate
         loss.backward()
-        nn.utils.clip_grad_norm_([*backbone.parameters(), *q.parameters()], 1.0)
+        nn.utils.clip_grad_norm_(parameters, 1.0)
         optimiser.step()
         optimiser.zero_grad()
+
+    def note(stage: str, step: int, **terms: Any) -> None:
+        seconds = round(time.monotonic() - started, 1)
+        curve.append({"stage": stage, "step": step, **{name: round(float(value), 4) for name, value in terms.items()}, "seconds": seconds})
+        if on_step is not None:
+            on_step(curve[-1])
+
+    optimiser = _optimiser(backbone, q, recipe.lr)
+    for step in range(1, recipe.language + 1):
+        loss = row_loss(backbone, torch.tensor([rows.row() for _ in range(recipe.language_rows)]))
+        take(optimiser, min(step / recipe.warmup, 1.0), loss)
+        if step % 25 == 0 or step == recipe.language:
+            note("language", step, loss=loss.detach())
+    save(backbone, None, out)
+
+    optimiser, step = _optimiser(backbone, q, recipe.lr), 0
+    while step < recipe.repeats and not repeats.learnt:
+        loss, accuracy = repeats.loss(backbone, recipe.repeat_rows)
         step += 1
-        if minutes is not None and step == 40:
-            cost = (time.monotonic() - first_step) / step
-            left = 60 * minutes - (first_step - started)
-            steps = max(int(left / (cost * (1.3 - 0.3 * recipe.autoencoder_from))), step)
-        if step % 25 == 0 or step == min(steps, until or steps):
-            seconds = {"seconds": round(time.monotonic() - started, 1)}
-            curve.append({name: round(float(value), 4) for name, value in terms.items()} | seconds)
-            if on_step is not None:
-                on_step(curve[-1])
+        take(optimiser, min(step / recipe.warmup, 1.0), loss)
+        if step % 25 == 0:
+            note("repeats", step, loss=loss.detach(), accuracy=accuracy, different=repeats.different, longest=repeats.longest)
+    save(backbone, None, out)
+
+    optimiser, step = _optimiser(backbone, q, recipe.lr), 0
+    saved = opened = time.monotonic()
+    while step < steps:
+        lm_loss = row_loss(backbone, torch.tensor([rows.row() for _ in range(recipe.rows)]))
+        record, exact = record_loss(backbone, drawn, recipe.records)
+        repeat, accuracy = repeats.loss(backbone, recipe.kept_repeats)
+        found = autoencoder_terms(backbone, q, [next(texts) for _ in range(recipe.texts)], recipe, generator)
+        weight = recipe.kl_weight * min(max(4 * step / steps - 1, 0), 1)
+        loss = lm_loss + record + 0.25 * repeat + (found["nll"] + weight * found["kl_counted"]) / found["tokens"]
+        take(optimiser, min((step + 1) / recipe.warmup, 0.05 + 0.475 * (1 + math.cos(math.pi * step / steps))), loss)
+        step += 1
+        if minutes is not None and step == 20:
+            steps = max(int((60 * minutes - (opened - started)) / (time.monotonic() - opened) * step), step)
+        if step % 25 == 0 or step == steps:
+            copied = {"records": record.detach(), "exact": exact, "accuracy": accuracy, "different": repeats.different}
+            coded = {"nll_token": found["nll"].detach() / found["tokens"], "kl": found["kl"].detach()}
+            note("all", step, loss=lm_loss.detach(), **copied, **coded)
         if time.monotonic() - saved > save_every:
-            save(backbone, q if both else None, out)
+            save(backbone, q, out)
             saved = time.monotonic()
 
-    def autoencoder(count: int) -> dict[str, Any]:
-        return autoencoder_terms(backbone, q, [next(texts) for _ in range(count)], recipe, generator)
-
-    curve += practise(backbone, q, autoencoder, lambda ids: row_loss(backbone, ids), rows, told, practice or Practice(), rng, on_step)
     save(backbone, q, out)
     scores = {name: round(perplexity(backbone, texts), 2) for name, texts in held.items()}
     pairs = _pairs(tokens, held, recipe, random.Random(seed))
@@ -138,21 +161,19 @@ def pretrain(
     copied = {name: copying(backbone, rows) for name, rows in pairs.items()}
     card = {
         "what": "a small causal language model with a latent autoencoder, trained from nothing by `workbench pretrain`",
-        "command": f"workbench pretrain --data DATA --out data/backbone --steps {steps}{f' --until {until}' if until else ''} --seed {seed}",
+        "command": f"workbench pretrain --data DATA --out data/backbone --steps {steps} --seed {seed}",
         "parameters": sum(each.numel() for each in backbone.lm.parameters()),
         "recipe": asdict(recipe),
-        "practice": asdict(practice or Practice()),
         "corpus": {
             "texts": prose.titles,
             "prose_characters": sum(map(len, prose.train)),
             "narration": f"{len(told)} texts of workbench.tasks.bundled.narration",
             "row_shares": SHARES,
             "row_tokens_seen": rows.counts,
-            "autoencoder_texts_seen": recipe.texts * (steps - math.ceil(recipe.autoencoder_from * steps)),
+            "autoencoder_texts_seen": recipe.texts * steps,
             "licence": "novels of 1852-1912 and presidential addresses: public domain; narration: generated by this project",
         },
         "steps": step,
-        "schedule": steps,
         "seconds": round(time.monotonic() - started, 1),
         "held_out_perplexity": scores,
         "latent": latent,
@@ -195,12 +216,13 @@ def build(
     return Backbone(lm, tokens, connector, generator), q
 
 
-def _groups(backbone: Backbone, q: nn.Module) -> list[dict[str, Any]]:
+def _optimiser(backbone: Backbone, q: nn.Module, rate: float) -> torch.optim.Optimizer:
     parameters = [*backbone.parameters(), *q.parameters()]
-    return [
+    groups = [
         {"params": [each for each in parameters if each.ndim > 1], "weight_decay": 0.1},
         {"params": [each for each in parameters if each.ndim < 2], "weight_decay": 0.0},
     ]
+    return torch.optim.AdamW(groups, lr=rate, betas=(0.9, 0.95), fused=True)
 
 
 def _texts(tokens: Tokens, prose: Prose, told: list[str], recipe: Recipe, rng: random.Random) -> Iterator[list[int]]:
@@ -242,10 +264,10 @@ def autoencoder_terms(
     z = mu + (0.5 * logvar).exp() * torch.randn(mu.shape, generator=generator)
     batch = gen_batch([[backbone.tokens.gen_id, *row] for row in rows], backbone.tokens.pad_id)
     shown = word_dropout(batch.ids, batch.lengths, recipe.word_dropout, generator, backbone.tokens)
-    nll = backbone.nll(backbone.hidden_given(shown, batch.lengths, z), batch.ids, batch.answer_mask)
+    spoken = nll(backbone, backbone.hidden_given(shown, batch.lengths, z), batch)
     kl = 0.5 * (mu.square() + logvar.exp() - 1 - logvar)
     return {
-        "nll": nll.mean(),
+        "nll": spoken.nats.mean(),
         "kl": kl.sum(1).mean(),
         "kl_counted": (kl * (kl > recipe.free_bits)).sum(1).mean(),
         "tokens": float(lengths.float().mean()),
@@ -259,8 +281,8 @@ def perplexity(backbone: Backbone, texts: list[str]) -> float:
     encoded = [[*ids[:127], backbone.tokens.eos_id] for ids in backbone.tokens.encode_many(texts) if ids]
     for first in range(0, len(encoded), 32):
         batch = gen_batch(encoded[first : first + 32], backbone.tokens.pad_id)
-        total += float(backbone.nll(backbone.hidden(batch.ids, batch.lengths), batch.ids, batch.answer_mask).sum())
-        count += float(batch.answer_mask.sum())
+        spoken = nll(backbone, backbone.hidden(batch.ids, batch.lengths), batch)
+        total, count = total + float(spoken.nats.sum()), count + float(spoken.tokens.sum())
     return math.exp(total / count)
 
 
@@ -272,11 +294,8 @@ def latent_life(backbone: Backbone, q: nn.Module, held: dict[str, list[list[int]
         ids, lengths = pad_ids(rows, backbone.tokens.pad_id)
         mu, logvar = q(backbone.hidden(ids, lengths), lengths)
         batch = gen_batch([[backbone.tokens.gen_id, *row] for row in rows], backbone.tokens.pad_id)
-        nll = {
-            kind: float(
-                backbone.nll(backbone.hidden_given(batch.ids, batch.lengths, z), batch.ids, batch.answer_mask).sum()
-                / batch.answer_mask.sum()
-            )
+        spoken = {
+            kind: float(nll(backbone, backbone.hidden_given(batch.ids, batch.lengths, z), batch).nats.sum() / batch.answer_mask.sum())
             for kind, z in (("own", mu), ("other", mu.roll(1, 0)), ("none", None))
         }
         decoded = backbone.generate([[backbone.tokens.gen_id]] * len(rows), z=mu, max_new_tokens=recipe.text_tokens)
@@ -284,8 +303,8 @@ def latent_life(backbone: Backbone, q: nn.Module, held: dict[str, list[list[int]
         kl = float((0.5 * (mu.square() + logvar.exp() - 1 - logvar)).sum(1).mean())
         active = float((mu.var(0) > 0.01).sum())
         values = {
-            **{f"nll_{kind}": value for kind, value in nll.items()},
-            "delta_nll": nll["other"] - nll["own"],
+            **{f"nll_{kind}": value for kind, value in spoken.items()},
+            "delta_nll": spoken["other"] - spoken["own"],
             "kl": kl,
             "token_recall": recall,
             "active_units": active,

@@ -55,9 +55,9 @@ def show(
 ) -> None:
     """What a run was, how it scored and what happened in it; or every setting with its default."""
     if defaults:
-        from workbench.config import RunConfig, to_yaml
+        from workbench.config import build, to_yaml
 
-        print(to_yaml(RunConfig()), end="")
+        print(to_yaml(build({})), end="")
         return
     if run is None:
         raise typer.BadParameter("no run given; accepted: a run's folder or name, or --defaults")

@@ -113,24 +113,25 @@ def sample(
 def pretrain(
     data: DataFolder = None,
     out: Annotated[Path, typer.Option(help="Folder the model is written to.")] = Path("backbone"),
-    minutes: Annotated[float | None, typer.Option(min=0.1, help="As many steps of the first stage as fit in this time.")] = None,
-    steps: Annotated[int, typer.Option(min=1, help="Optimiser steps of the first stage.")] = 3000,
-    until: Annotated[int | None, typer.Option(min=1, help="Stop the first stage after this many steps of its schedule.")] = None,
+    minutes: Annotated[float | None, typer.Option(min=0.1, help="As many steps as fit in this time.")] = None,
+    steps: Annotated[int, typer.Option(min=1, help="Optimiser steps of the last stage.")] = 1300,
     seed: Annotated[int, typer.Option(help="The seed all randomness is made from.")] = 0,
 ) -> None:
     """Pretrain a small language model and its latent path on public-domain and generated text, as the bundled one was.
 
-    Two stages: prose with an autoencoder, then practice in copying. Then train with it: `workbench train --backbone FOLDER`.
+    First language, then copying, then both with an autoencoder. Then train with it: `workbench train --backbone FOLDER`.
     """
     if data is None:
         raise ConfigError("--data: not given and WORKBENCH_DATA is not set; accepted: a folder with lm/novels and lm/speeches")
     from workbench.backbone.pretrain import pretrain as run_pretraining
     from workbench.energy.encoder import Encoder
 
-    card = run_pretraining(
-        Path(data), out, Encoder, steps=steps, until=until, minutes=minutes, seed=seed, on_step=lambda row: print(" ".join(f"{key}={value}" for key, value in row.items()))
-    )
+    card = run_pretraining(Path(data), out, Encoder, steps=steps, minutes=minutes, seed=seed, on_step=_tell)
     print_json({key: card[key] for key in ("steps", "seconds", "held_out_perplexity", "latent", "copying")})
+
+
+def _tell(row: dict[str, Any]) -> None:
+    print(" ".join(f"{key}={value}" for key, value in row.items()), flush=True)
 
 
 @contextmanager

@@ -158,8 +158,9 @@ def run_chain(kernel: Kernel, energy: Energy, z0: Tensor, steps: int, generator:
     for k in range(steps + 1):
         if k > 0:
             state, info = kernel.step(state, energy, generator)
-            if info.is_accepted is not None:
-                accept[k - 1], rate[k - 1], finite[k - 1] = info
+            for kept, seen in zip((accept, rate, finite), info, strict=True):
+                if seen is not None:
+                    kept[k - 1] = seen
         to_z[k].copy_(state.z)
         to_value[k].copy_(state.energy)
         torch.linalg.vector_norm(state.grad, dim=1, out=to_norm[k])

@@ -36,9 +36,7 @@ class LatentEnergy(nn.Module):
             raise ValueError(f"energy.reference: found {reference!r}; accepted: per_task, isotropic")
         self.symbols, self.sigma, self.kind, self.dim = list(symbols), sigma, reference, dim
         self.reference = Reference(dim, len(symbols))
-        self.trunk = nn.Sequential(
-            nn.Linear(dim, hidden), nn.GELU(), nn.Linear(hidden, hidden), nn.GELU(), nn.Linear(hidden, len(symbols))
-        )
+        self.trunk = nn.Sequential(nn.Linear(dim, hidden), nn.GELU(), nn.Linear(hidden, hidden), nn.GELU(), nn.Linear(hidden, len(symbols)))
         nn.init.zeros_(self._layers[2].weight)
         nn.init.zeros_(self._layers[2].bias)
 

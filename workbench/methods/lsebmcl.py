@@ -18,6 +18,7 @@ from workbench.energy.answer import AnswerEnergy, InferenceNetwork
 from workbench.energy.encoder import Encoder, draw, kl, kl_weight_at
 from workbench.energy.latent import LatentEnergy, joint_losses
 from workbench.methods.base import Base, Learner, Losses, MixedBatch, ReplaySample, Task, answer_loss
+from workbench.replay.base import LatentSource
 from workbench.replay.energy import EnergyReplay
 from workbench.replay.latent import encode
 from workbench.replay.sources import LATENT_SOURCES
@@ -32,6 +33,8 @@ class Knobs:
 
 
 class Method(Base):
+    source: LatentSource
+
     def __init__(self, learner: Learner, knobs: Knobs) -> None:
         super().__init__(learner, knobs)
         config, backbone = learner.config.energy, learner.backbone

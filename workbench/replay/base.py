@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import torch
+from torch import Tensor
 
 from workbench.backbone.model import Backbone
 from workbench.config import RunConfig
@@ -104,6 +105,16 @@ class Source(Protocol):
     origin: str
 
     def draw(self, task: str | None, n: int, generator: torch.Generator) -> list[ReplaySample]: ...
+
+
+class LatentSource(Source, Protocol):
+    """A source that decodes latents: fitted, after each task, to the codes [n, d] of every task seen."""
+
+    def fit(self, codes: dict[str, Tensor]) -> None: ...
+
+    def state_dict(self) -> dict[str, Any]: ...
+
+    def load_state_dict(self, state: dict[str, Any]) -> None: ...
 
 
 def replay_count(gamma: float, new: int, old_tasks: int) -> int:

@@ -115,7 +115,7 @@ class Run:
         return [name for name in COLUMNS if (self.path / f"{name}.parquet").exists() or segment_paths(self.path / name)]
 
     def array_names(self, folder: str) -> list[str]:
-        """Names of the safetensors files of chains, latents, landscapes or weights, sorted."""
+        """Names of the safetensors files of chains, latents or weights, sorted."""
         if folder not in FOLDERS:
             raise RunError(f"folder {folder!r} is unknown; accepted: {', '.join(FOLDERS)}")
         return sorted(path.stem for path in _inside(self.path, folder).glob("*.safetensors"))

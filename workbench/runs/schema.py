@@ -22,7 +22,7 @@ SCHEMA = 1
 
 Status = Literal["running", "finished", "crashed", "failed", "broken"]
 FINAL = ("finished", "failed")
-FOLDERS = ("chains", "latents", "landscapes", "weights")
+FOLDERS = ("chains", "latents", "weights")
 
 
 class RunError(ValueError):
@@ -56,7 +56,7 @@ COLUMNS: dict[str, dict[str, str]] = {
     ),
     "samples": _columns(
         "str: sample_id; i64: iteration; str: trained_task task origin context question answer answer_generated answer_relabelled text; "
-        "i64: chain; f64: energy z_start_norm z_end_norm; i64: seed; str: verdict; bool: kept; i64: generation; str: recognised; "
+        "i64: chain; f64: energy; i64: seed; str: verdict; bool: kept; i64: generation; str: recognised; "
         "f64: seconds"
     ),
     "timings": _columns("i64: iteration; str: task phase; f64: seconds"),

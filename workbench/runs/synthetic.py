@@ -86,7 +86,7 @@ class _Run:
         learnt = 90 * (1 - np.exp(-5 * np.clip(at - start, 0, length) / length))
         after = np.clip(at - end, 0, None)
         kept = self.keeps[task] + (1 - self.keeps[task]) * np.exp(-after / length)
-        phase = np.where(after > 0, after % length, 0.0)
+        phase = np.where(after > 0, (after - 1) % length, 0.0)
         dip = 1 - 0.35 * np.exp(-phase / (0.05 * length + 1)) * (after > 0)
         return np.clip(4 + learnt * kept * dip, 0, 100)
 
@@ -103,7 +103,6 @@ def write_run(
     dim: int = 32,
     texts: int = 16,
     latents: int = 50,
-    landscape: int = 21,
     hidden: int = 32,
     seed: int = 0,
     method: str = "lsebmcl",
@@ -115,7 +114,7 @@ def write_run(
     """Write one synthetic run under `root` and return its folder.
 
     iterations: over all tasks; every: iterations between evaluations; chains: snapshots over the run, each of `chain_count`
-    chains; texts: replay texts a snapshot; latents: codes a task; landscape: points a side (0: none).
+    chains; texts: replay texts a snapshot; latents: codes a task.
     status: 'running' leaves a fresh heartbeat but no lock, 'crashed' an old one and a torn last write (both stop after 60 % of the
     run), 'broken' a finished run with a truncated eval.parquet and a flipped byte in its last energy.
     hostile: texts with HTML, scripts, Markdown, LaTeX, control and bidirectional characters, and 100 KB on one line.
@@ -130,7 +129,7 @@ def write_run(
     run = _Run(writer, names, iterations, last, rng)
     _metrics(run)
     final = _evaluation(run, every)
-    energies = {end: _task_end(run, k, end, dim, hidden, latents, landscape) for k, end in enumerate(run.ends) if end <= last}
+    energies = {end: _task_end(run, k, end, dim, hidden, latents) for k, end in enumerate(run.ends) if end <= last}
     if energies:
         for iteration in sorted({round(at) for at in np.linspace(min(energies), last, chains)} if chains else set()):
             energy = energies[max(end for end in energies if end <= iteration)]
@@ -205,7 +204,7 @@ def _evaluation(run: _Run, every: int) -> dict[str, float]:
     return last
 
 
-def _task_end(run: _Run, task: int, end: int, dim: int, hidden: int, latents: int, landscape: int) -> _Energy:
+def _task_end(run: _Run, task: int, end: int, dim: int, hidden: int, latents: int) -> _Energy:
     writer, rng, learnt = run.writer, run.rng, run.names[: task + 1]
     energy = _Energy(dim, learnt, hidden, rng)
     writer.event("task_finished", task=run.names[task], iteration=end)
@@ -229,21 +228,7 @@ def _task_end(run: _Run, task: int, end: int, dim: int, hidden: int, latents: in
         index = np.repeat(np.arange(len(learnt), dtype=np.int64), latents)
         uids = [f"{name}-{item}" for name in learnt for item in range(latents)]
         writer.arrays("latents", f"{end:09d}", {"z": np.concatenate(codes), "task_index": index}, {"tasks": learnt, "uids": uids})
-    if landscape:
-        _landscape(run, energy, end, landscape)
     return energy
-
-
-def _landscape(run: _Run, energy: _Energy, end: int, points: int) -> None:
-    """U of every symbol [S, points, points] on the plane of the first two whitened coordinates."""
-    dim = energy.arrays["trunk.0.weight"].shape[1]
-    line = np.linspace(-4, 4, points, dtype=np.float32)
-    w = np.zeros((points * points, dim), np.float32)
-    w[:, 0], w[:, 1 % dim] = np.tile(line, points), np.repeat(line, points)
-    grid = np.stack([energy.value_and_grad(w, k)[0].reshape(points, points) for k in range(len(energy.symbols))])
-    arrays = {"grid": grid.astype(np.float32), "axes": np.eye(2, dim, dtype=np.float32), "centre": np.zeros(dim, np.float32)}
-    about = {"iteration": str(end), "symbols": energy.symbols, "basis": "w12", "coordinates": "w"}
-    run.writer.arrays("landscapes", f"{end:09d}", {**arrays, "range": np.array([-4, 4], np.float32)}, about)
 
 
 def _snapshot(run: _Run, energy: _Energy, iteration: int, count: int, steps: int, texts: int, hostile: bool) -> None:
@@ -278,7 +263,6 @@ def _snapshot(run: _Run, energy: _Energy, iteration: int, count: int, steps: int
         row |= {"answer": answer, "answer_generated": answer, "answer_relabelled": answer}
         row["text"] = f"{context} __sep__ {question} __ans__ {answer}"
         row |= {"chain": k % count, "energy": float(u[-1, k % count]), "seed": 7, "verdict": verdict, "kept": verdict == "kept"}
-        row |= {"z_start_norm": float(np.linalg.norm(z[0, k % count])), "z_end_norm": float(np.linalg.norm(z[-1, k % count]))}
         run.writer.append("samples", {**row, "generation": 1, "recognised": recognised, "seconds": 0.05 * iteration})
 
 

@@ -53,7 +53,7 @@ events.jsonl, log.txt        what happened when; one JSON object a line
 NAME.parquet                 a table of a finished run:  pandas.read_parquet("metrics.parquet")
 NAME/seg-*.arrows            the same while it runs:     pyarrow.ipc.open_stream(FILE).read_all()
                              (several: read in order; of rows with the same `row`, the first counts)
-chains latents landscapes weights   safetensors.numpy.load_file(FILE); safetensors.safe_open(FILE, "np").metadata()
+chains latents weights       safetensors.numpy.load_file(FILE); safetensors.safe_open(FILE, "np").metadata()
 ratings/NAME.jsonl           what a person judged, one JSON object a line
 manifest.jsonl               SHA-256 of every finished file; `workbench check RUN` compares
 state/                       what `workbench resume RUN` needs; may be deleted once the run is finished

@@ -21,15 +21,18 @@ def save_umap(writer: RunWriter) -> None:
     neighbours = min(15, len(codes["z"]) - 1)
     if neighbours < 3:
         return
+    import numpy as np
     import pandas as pd
     from umap import UMAP
 
     parameters = {"n_neighbors": neighbours, "min_dist": 0.1, "random_state": SEED, "n_jobs": 1}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        xy = UMAP(**parameters).fit_transform(codes["z"])
+        xy = np.asarray(UMAP(**parameters).fit_transform(codes["z"]))
     tasks = json.loads(about["tasks"])
-    frame = pd.DataFrame({"uid": json.loads(about["uids"]), "task": [tasks[index] for index in codes["task_index"]], "x": xy[:, 0], "y": xy[:, 1]})
+    frame = pd.DataFrame(
+        {"uid": json.loads(about["uids"]), "task": [tasks[index] for index in codes["task_index"]], "x": xy[:, 0], "y": xy[:, 1]}
+    )
     writer.save("projections/umap.parquet", lambda path: frame.to_parquet(path, index=False))
     content = json.dumps({**parameters, "fitted_on": f"latents/{names[-1]}", "codes": len(frame)}, indent=1)
     writer.save("projections/umap.json", lambda path: path.write_text(content, encoding="utf-8"))

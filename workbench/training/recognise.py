@@ -24,7 +24,7 @@ class Recogniser:
             for example in task.train[:TEXTS_A_TASK]:
                 texts.append(_text(example))
                 names.append(task.name)
-        features = HashingVectorizer(ngram_range=(1, 2), token_pattern=r"\w+|[^\w\s]", n_features=2**16, alternate_sign=False, norm=None)
+        features = HashingVectorizer(ngram_range=(1, 2), token_pattern=r"\w+|[^\w\s]", n_features=2**16, alternate_sign=False, norm=None)  # pyright: ignore[reportArgumentType]
         self._model = make_pipeline(features, MultinomialNB(alpha=0.01)).fit(texts, names)
 
     def __call__(self, samples: Sequence[Any]) -> list[str]:

@@ -181,7 +181,7 @@ class Recorder:
         for row in self.scores:
             if row["kind"] == "teacher_forced":
                 by_iteration.setdefault(row["iteration"], []).append(row["score"])
-        means = [sum(values) / len(values) for _, values in sorted(by_iteration.items())]
+        means: list[float | None] = [sum(values) / len(values) for _, values in sorted(by_iteration.items())]
         return means[:: math.ceil(len(means) / points)] if means else []
 
     def finish(self) -> None:
@@ -195,4 +195,4 @@ class Recorder:
         rows = self.writer.row_counts()["eval"]
         frame = Run(self.writer.path).table("eval")
         frame = frame[frame["row"] < rows].drop(columns="row")
-        self.scores = [{str(key): value for key, value in row.items()} for row in frame.to_dict("records")]
+        self.scores = [{str(key): value for key, value in row.items()} for row in frame.to_dict("records")]  # pyright: ignore[reportCallIssue]

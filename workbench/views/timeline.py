@@ -10,7 +10,7 @@ from typing import Any
 Frame = Any
 
 # Folders whose files are snapshots named by nine digits of iteration.
-SNAPSHOT_FOLDERS = ("chains", "latents", "landscapes", "weights")
+SNAPSHOT_FOLDERS = ("chains", "latents", "weights")
 
 
 def remembered(run: Any, name: str, tables: tuple[str, ...], make: Callable[[], Any]) -> Any:

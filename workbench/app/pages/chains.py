@@ -225,9 +225,7 @@ def diagnostics_tab(moment: Moment, chain: int) -> None:
         frame.chart(mixing.rhat_figure(rows, dark=here.dark), key="rhat_by_step", alt="Nested R-hat by Langevin step", data=rows)
     noted = here.run.table("diagnostics")
     noted = noted if walk.kernel == "mala" else noted.head(0)  # ULA takes every step
-    figure, rows = views.over_time(
-        here.run.table("chain_stats"), here.run.table("diagnostics"), walk.task, index=here.task_index, dark=here.dark
-    )
+    figure, rows = views.over_time(here.run.table("chain_stats"), noted, walk.task, index=here.task_index, dark=here.dark)
     frame.chart(
         figure,
         key="chain_diagnostics",

@@ -10,15 +10,16 @@ from torch.nn import functional
 from workbench.backbone.load import load_backbone
 from workbench.backbone.sequences import pad_ids, qa_ids
 from workbench.cli.timing import compared
-from workbench.config import BackboneConfig, EvaluationConfig
+from workbench.config import build
 from workbench.tasks import load_stream
 from workbench.training.continual import FORCED_BATCH, ContinualEvaluation
 
 
 def rows() -> list[dict[str, Any]]:
-    stream, config = load_stream("bundled", None), BackboneConfig()
+    stream, settings = load_stream("bundled", None), build({})
+    config = settings.backbone
     backbone = load_backbone(config, 32, "cpu", torch.Generator().manual_seed(0)).eval()
-    evaluation = ContinualEvaluation(stream, backbone, EvaluationConfig(), config.max_length)
+    evaluation = ContinualEvaluation(stream, backbone, settings.evaluation, config.max_length)
     tokens = backbone.tokens
     sequences = [row for subset in evaluation.subsets.values() for example in subset if (row := qa_ids(tokens, example, config.max_length))]
     sequences.sort(key=lambda row: len(row[0]))
