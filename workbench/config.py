@@ -151,8 +151,8 @@ class EvaluationConfig(Section):
     """Continual evaluation on subsets drawn once."""
 
     subset: int = Field(64, ge=1, description="test examples a task for the per-iteration score")
-    every: int = Field(10, ge=1, description="iterations between evaluations")
-    dense: int = Field(20, ge=0, description="iterations after a switch that are all evaluated")
+    every: int = Field(20, ge=1, description="iterations between evaluations")
+    dense: int = Field(10, ge=0, description="iterations after a switch that are all evaluated")
     gradients_every: int = Field(
         25, ge=0, description="iterations between measurements of the cosine of new-task and replay gradients; 0: never"
     )
@@ -174,7 +174,8 @@ class RunConfig(Section):
     """Everything that determines a run."""
 
     stream: str = Field(
-        "bundled", description="'bundled', 'bundled20', published task names joined by commas (sst,qasrl,woz), or hub:NAMES"
+        "bundled",
+        description="'bundled', 'bundled20', some of their tasks (bundled20:taxi,hotel), published task names joined by commas (sst,qasrl,woz), or hub:NAMES",
     )
     method: str = Field(
         "lsebmcl", description="a file of workbench/methods; normal, gaussian and stored are lsebmcl with that replay.source"

@@ -58,7 +58,7 @@ def runs_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from workbench.runs.synthetic import write_run
 
     root = tmp_path_factory.mktemp("e2e") / "runs"
-    shared = {"tasks": 3, "iterations": 150, "chains": 5, "chain_count": 32, "texts": 12, "latents": 30, "landscape": 21}
+    shared = {"tasks": 3, "iterations": 150, "chains": 5, "chain_count": 32, "texts": 12, "latents": 30}
     options = [
         {"seed": 0},
         {"seed": 1},

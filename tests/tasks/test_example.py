@@ -99,6 +99,9 @@ def test_streams_are_found_by_their_names(monkeypatch: pytest.MonkeyPatch) -> No
         load_stream("bundeld", None)
     with pytest.raises(TaskError, match=r"no source 'hup'; accepted: hub:NAMES"):
         load_stream("hup:sst", None)
+    assert load_stream("bundled20:hotel, taxi", None).names == ("hotel", "taxi")
+    with pytest.raises(TaskError, match=r"bundled20:taxy: no task named 'taxy', did you mean 'taxi'\?; accepted: film_review, "):
+        load_stream("bundled20:taxy", None)
     with pytest.raises(TaskError, match="names no task"):
         load_stream(" , ", None)
     with pytest.raises(TaskError, match="WORKBENCH_DATA is not set"):

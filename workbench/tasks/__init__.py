@@ -12,7 +12,8 @@ __all__ = ["Example", "Stream", "Task", "TaskError", "available_tasks", "load_st
 
 
 def load_stream(spec: str, data: str | None = None) -> Stream:
-    """The stream a config names: 'bundled', 'bundled20', published task names joined by commas, or 'hub:' and names.
+    """The stream a config names: 'bundled', 'bundled20', some of their tasks (bundled20:taxi,hotel), published task names
+    joined by commas, or 'hub:' and names.
 
     `data` is the folder of the published files; None means the environment variable WORKBENCH_DATA. Raises TaskError.
     """
@@ -23,10 +24,17 @@ def load_stream(spec: str, data: str | None = None) -> Stream:
         return bundled.load(spec)
     prefix, separator, rest = spec.partition(":")
     names = [name.strip() for name in (rest if separator else spec).split(",") if name.strip()]
-    if separator and prefix != "hub":
-        raise TaskError(f"--stream {spec}: no source {prefix!r}; accepted: hub:NAMES, or published names without a prefix")
+    if separator and prefix not in ("hub", *bundled.STREAMS):
+        known = ", ".join(f"{name}:NAMES" for name in ("hub", *bundled.STREAMS))
+        raise TaskError(f"--stream {spec}: no source {prefix!r}; accepted: {known}, or published names without a prefix")
     if not names:
         raise TaskError(f"--stream {spec!r}: names no task; accepted: {_accepted()}")
+    if prefix in bundled.STREAMS:
+        found = {task.name: task for task in bundled.load(prefix).tasks}
+        for name in names:
+            if name not in found:
+                raise TaskError(f"--stream {spec}: no task named {name!r}{nearest(name, list(found))}; accepted: {', '.join(found)}")
+        return Stream(spec, tuple(found[name] for name in names))
     if separator:
         from workbench.tasks import hub
 
