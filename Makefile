@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PORT ?= 8501
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test e2e lint install browser clean
+.PHONY: help demo test e2e lint install browser samples study clean
 
 help: ## what can be made
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -36,6 +36,16 @@ lint: $(VENV)/installed ## ruff, import-linter, pyright
 	$(BIN)/ruff check .
 	$(BIN)/lint-imports --no-logo
 	$(BIN)/pyright
+
+samples: $(VENV)/installed ## train the four runs that the app shows where there are no others, into data/runs
+	rm -rf data/runs
+	for method in lsebmcl lamol er finetune; do \
+	  $(BIN)/workbench train --method $$method --out data/runs --set recording.weights=none --set recording.chains=64 || exit 1; done
+
+study: $(VENV)/installed ## the README's table of the bundled stream: seven methods, three seeds, some hours of one core
+	for seed in 0 1 2; do for method in finetune multitask er lamol lsebmcl normal gaussian; do \
+	  OMP_NUM_THREADS=1 $(BIN)/workbench train --method $$method --seed $$seed --out runs/study || exit 1; done; done
+	$(BIN)/workbench table --runs runs/study --json > data/results/bundled.json
 
 clean: ## remove the virtual environment and caches, never runs
 	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis build *.egg-info

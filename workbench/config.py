@@ -76,7 +76,7 @@ class EnergyConfig(Section):
     symbol_weight: float = Field(0.1, ge=0, description="w_y, weight of the symbol (task) cross-entropy")
     information_weight: float = Field(0.0, ge=0, description="lambda_I, weight of I(symbol; z)")
     kl_weight: float = Field(
-        0.3, ge=0, description="largest weight of KL(q(z|x) || N(0, sigma^2 I)), NLL summed over tokens and KL over dimensions"
+        0.1, ge=0, description="largest weight of KL(q(z|x) || N(0, sigma^2 I)), NLL summed over tokens and KL over dimensions"
     )
     kl_zero: float = Field(0.25, ge=0, le=1, description="share of each KL cycle at weight zero (a plain autoencoder)")
     kl_ramp: float = Field(0.25, ge=0, le=1, description="share of each KL cycle in which the weight rises")
@@ -128,7 +128,7 @@ class ReplayConfig(Section):
     )
     tokens: Literal["gen", "task"] = Field("gen", description="one shared generation token (GEN) or one a task (TASK)")
     top_k: int = Field(20, ge=1, description="top-k of replay decoding")
-    temperature: float = Field(1.0, gt=0, description="temperature of replay decoding")
+    temperature: float = Field(0.5, gt=0, description="temperature of replay decoding")
     budget: float = Field(4.0, ge=1, description="samples decoded at most, as a multiple of those asked for")
 
 
