@@ -126,9 +126,12 @@ class ReplayConfig(Section):
     answers: Literal["generated", "relabelled", "agreed"] = Field(
         "agreed", description="answer as decoded; by the model's own question-answering pass; or kept only where both agree"
     )
+    balanced: bool = Field(
+        True, description="keep equally many replayed samples of each label of a task that has labels, as far as the budget goes"
+    )
     tokens: Literal["gen", "task"] = Field("gen", description="one shared generation token (GEN) or one a task (TASK)")
     top_k: int = Field(20, ge=1, description="top-k of replay decoding")
-    temperature: float = Field(0.5, gt=0, description="temperature of replay decoding")
+    temperature: float = Field(0.7, gt=0, description="temperature of replay decoding")
     budget: float = Field(4.0, ge=1, description="samples decoded at most, as a multiple of those asked for")
 
 

@@ -17,7 +17,7 @@ from workbench.replay.generate import Asked, Proposal, generate, refusals
 def learner(mini_backbone: Path) -> Learner:
     from workbench.backbone.load import load_backbone
 
-    config = mini.config(mini_backbone, "lamol", replay={"answers": "agreed", "budget": 3.0})
+    config = mini.config(mini_backbone, "lamol", replay={"answers": "agreed", "budget": 3.0, "balanced": False})
     return Learner(config, load_backbone(config.backbone, 4, "cpu", torch.Generator().manual_seed(0)), {})
 
 
@@ -85,6 +85,17 @@ def test_spares_are_decoded_for_the_codes_but_not_kept(learner: Learner, monkeyp
     script(learner, [(f"text {number}", "good?", "positive") for number in range(30)], monkeypatch)
     counts = refusals(draw(learner, n=3, spare=10))
     assert counts == {"kept": 3, "spare": 7}
+
+
+def test_labels_are_balanced_as_far_as_the_budget_goes(learner: Learner, monkeypatch: pytest.MonkeyPatch) -> None:
+    learner.config = learner.config.model_copy(update={"replay": learner.config.replay.model_copy(update={"balanced": True})})
+    answers = ["positive"] * 4 + ["negative"]
+    script(learner, [(f"text {number}", "good?", answers[number % 5]) for number in range(60)], monkeypatch)
+    kept = [sample.answer for sample in draw(learner, n=4) if sample.kept]
+    assert sorted(kept) == ["negative", "negative", "positive", "positive"]
+    script(learner, [(f"text {number}", "good?", "positive") for number in range(60)], monkeypatch)
+    samples = draw(learner, n=4)
+    assert refusals(samples) == {"kept": 4, "spare": 8} and [sample.chain for sample in samples if sample.kept] == [0, 1, 2, 3]
 
 
 def test_energies_stay_with_their_chain(learner: Learner, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -54,9 +54,28 @@ def generate(learner: Learner, asked: Asked, propose: Callable[[int], Proposal],
         fresh = _answered(learner, fresh)
         seconds = (time.perf_counter() - started) / count
         for sample in fresh:
-            verdict = _verdict(sample, asked, seen, sum(other.kept for other in samples), learner.config.replay.answers)
-            samples.append(replace(sample, verdict=verdict, answer=_final_answer(sample, learner.config.replay.answers), seconds=seconds))
-    return samples
+            sample = replace(sample, answer=_final_answer(sample, learner.config.replay.answers), seconds=seconds)
+            full = _full(samples, asked, sample, learner.config.replay.balanced)
+            samples.append(replace(sample, verdict=_verdict(sample, asked, seen, full, learner.config.replay.answers)))
+    return _filled(samples, asked)
+
+
+def _full(samples: list[ReplaySample], asked: Asked, sample: ReplaySample, balanced: bool) -> bool:
+    """Whether no more of this sample's kind are wanted: enough are kept in all or, of a task with labels, with its answer."""
+    kept = [other for other in samples if other.kept]
+    labels = asked.task.labels if asked.task is not None and balanced else None
+    if not labels:
+        return len(kept) >= asked.n
+    quota = math.ceil(asked.n / len(labels))
+    return len(kept) >= asked.n or sum(other.answer == sample.answer for other in kept) >= quota
+
+
+def _filled(samples: list[ReplaySample], asked: Asked) -> list[ReplaySample]:
+    """The budget is spent: spare samples take the places that another label left empty."""
+    missing = asked.n - sum(sample.kept for sample in samples)
+    spare = {place for place, sample in enumerate(samples) if sample.verdict == "spare"}
+    chosen = set(sorted(spare)[:missing]) if missing > 0 else set()
+    return [replace(sample, verdict="kept") if place in chosen else sample for place, sample in enumerate(samples)]
 
 
 def _missing(samples: list[ReplaySample], asked: Asked, budget: int) -> int:
@@ -130,7 +149,7 @@ def _final_answer(sample: ReplaySample, answers: str) -> str:
     return sample.answer_relabelled if answers == "relabelled" and not sample.verdict else sample.answer
 
 
-def _verdict(sample: ReplaySample, asked: Asked, seen: set[str], have: int, answers: str) -> str:
+def _verdict(sample: ReplaySample, asked: Asked, seen: set[str], full: bool, answers: str) -> str:
     if sample.verdict:
         return sample.verdict
     key = f"{sample.context}\n{sample.question}"
@@ -146,7 +165,7 @@ def _verdict(sample: ReplaySample, asked: Asked, seen: set[str], have: int, answ
         and sample.answer_relabelled not in asked.task.labels
     ):
         return "relabelled outside the label set"
-    return "kept" if have < asked.n else "spare"
+    return "spare" if full else "kept"
 
 
 def refusals(samples: list[ReplaySample]) -> dict[str, int]:
