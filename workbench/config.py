@@ -222,8 +222,8 @@ class RunConfig(Section):
 
     @property
     def group_hash(self) -> str:
-        """Hash of the configuration without seed, device, data folder and name: runs of one group differ by seed alone."""
-        content = self.model_dump(exclude={"seed", "device", "data", "name"})
+        """Hash of what decides a run's scores but the seed: the configuration without seed, device, data folder, name and recording."""
+        content = self.model_dump(exclude={"seed", "device", "data", "name", "recording"})
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]
 
 
