@@ -126,6 +126,7 @@ class ReplayConfig(Section):
     answers: Literal["generated", "relabelled", "agreed"] = Field(
         "agreed", description="answer as decoded; by the model's own question-answering pass; or kept only where both agree"
     )
+    shaped: bool = Field(True, description="let nothing be decoded but context, __sep__, question, __ans__, answer, end")
     balanced: bool = Field(
         True, description="keep equally many replayed samples of each label of a task that has labels, as far as the budget goes"
     )

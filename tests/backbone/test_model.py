@@ -117,6 +117,17 @@ def test_pick_draws_the_top_k_distribution() -> None:
     assert pick(logits[:1], 0, 0.0, None).item() == 1
 
 
+def test_shaped_generation_has_the_parts_of_a_sample(tiny: Backbone) -> None:
+    tokens, special = tiny.tokens, tiny.tokens.special_ids
+    drawn = tiny.generate(
+        [[tokens.gen_id]] * 60, max_new_tokens=400, temperature=2.0, generator=torch.Generator().manual_seed(1), shaped=True
+    )
+    marks = [[token for token in row if token in special] for row in drawn]
+    assert all(each == [tokens.sep_id, tokens.ans_id][: len(each)] for each in marks)
+    assert all(len(row) == 400 or mark == [tokens.sep_id, tokens.ans_id] for row, mark in zip(drawn, marks, strict=True))
+    assert sum(len(mark) == 2 for mark in marks) > 5
+
+
 def test_nll_sums_the_scored_tokens_of_each_row(tiny: Backbone) -> None:
     batch = gen_batch(prompts_of(tiny)[1:], tiny.tokens.pad_id)
     with torch.no_grad():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -148,9 +149,13 @@ class Backbone(nn.Module):
         top_k: int = 0,
         temperature: float = 0.0,
         generator: torch.Generator | None = None,
+        shaped: bool = False,
         batch_size: int = 128,
     ) -> list[list[int]]:
         """Continuations of prompts (id lists, none empty), without the end token; a row as long as max_new_tokens did not end.
+
+        shaped: of the special tokens, one `__sep__`, then one `__ans__`, then the end are all that can come; whichever of them the model
+        wants closes the part it is in.
 
         temperature 0 is greedy. Otherwise tokens are drawn among the `top_k` likeliest (0: all) with one uniform number a row and
         step from `generator`, so the draws of a row do not depend on when other rows of its batch end. z: [len(prompts), dim] or None.
@@ -163,7 +168,7 @@ class Backbone(nn.Module):
         for first in range(0, len(prompts), batch_size):
             part = slice(first, first + batch_size)
             given = None if z is None else z[part].to(self.device)
-            done += self._generate(prompts[part], given, max_new_tokens, top_k, temperature, generator)
+            done += self._generate(prompts[part], given, max_new_tokens, top_k, temperature, generator, shaped)
         self.train(training)
         return done
 
@@ -175,6 +180,7 @@ class Backbone(nn.Module):
         top_k: int,
         temperature: float,
         generator: torch.Generator | None,
+        shaped: bool,
     ) -> list[list[int]]:
         ids, lengths = (each.to(self.device) for each in pad_ids(prompts, self.tokens.pad_id))
         count, width = ids.shape
@@ -189,9 +195,17 @@ class Backbone(nn.Module):
         rows = torch.arange(count, device=self.device)  # which prompt each row of the shrinking batch belongs to
         ended = torch.zeros(count, dtype=torch.bool, device=self.device)
         result = torch.full((count, steps), self.tokens.eos_id, dtype=torch.long, device=self.device)
+        closing = torch.tensor([self.tokens.sep_id, self.tokens.ans_id, self.tokens.eos_id], device=self.device)  # of each part of a sample
+        parts = torch.zeros(count, dtype=torch.long, device=self.device)
+        special = torch.tensor(sorted(self.tokens.special_ids), device=self.device)
         for step in range(steps):
             uniform = None if temperature <= 0 else torch.rand(count, generator=generator, device=generator.device).to(self.device)  # pyright: ignore[reportOptionalMemberAccess]
-            token = pick(self.logits(last), top_k, temperature, None if uniform is None else uniform[rows])
+            logits = self.logits(last)
+            if shaped:
+                ends = logits[:, closing].masked_fill(torch.arange(3, device=self.device) < parts[:, None], -math.inf)
+                logits = logits.index_fill(1, special, -math.inf).scatter(1, closing[parts][:, None], ends.logsumexp(1, keepdim=True))
+            token = pick(logits, top_k, temperature, None if uniform is None else uniform[rows])
+            parts = (parts + (token == closing[parts])).clamp(max=2)
             token = torch.where(ended, self.tokens.eos_id, token)
             result[rows, step] = token
             ended = token == self.tokens.eos_id
@@ -200,7 +214,7 @@ class Backbone(nn.Module):
                 break
             if len(going) <= 0.75 * len(rows):
                 cache.batch_select_indices(going)
-                rows, token, ended, mask, lengths = rows[going], token[going], ended[going], mask[going], lengths[going]
+                rows, token, ended, mask, lengths, parts = (each[going] for each in (rows, token, ended, mask, lengths, parts))
                 bias = None if bias is None else bias[going]
             mask = torch.cat([mask, mask.new_ones(len(rows), 1)], dim=1)
             embedding = self.embed(token[:, None])

@@ -1,4 +1,4 @@
-"""Pretraining of the bundled model: a small causal language model with a latent autoencoder, from nothing, on one core in half an hour.
+"""Pretraining of the bundled model: a small causal language model with a latent autoencoder, from nothing, in half an hour on two cores.
 
 Three stages. Language: rows of text alone. Repeats: copying alone, which forms in a model that has met language and hardly in one that has
 not. Then everything: rows, records, a few repeats, and a batch of short texts through encoder, latent and decoder, so that both have met

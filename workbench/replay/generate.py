@@ -101,6 +101,7 @@ def decode(learner: Learner, task: KnownTask | None, z: Tensor | None, n: int, g
             top_k=config.replay.top_k,
             temperature=config.replay.temperature,
             generator=generator,
+            shaped=config.replay.shaped,
         )
 
 
