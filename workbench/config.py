@@ -124,7 +124,7 @@ class ReplayConfig(Section):
         "energy", description="where latents of lsebmcl come from: chains on the energy, or a control on the same decoder"
     )
     answers: Literal["generated", "relabelled", "agreed"] = Field(
-        "agreed", description="answer as decoded; by the model's own question-answering pass; or kept only where both agree"
+        "relabelled", description="answer as decoded; by the model's own question-answering pass; or kept only where both agree"
     )
     shaped: bool = Field(True, description="let nothing be decoded but context, __sep__, question, __ans__, answer, end")
     balanced: bool = Field(
