@@ -68,11 +68,11 @@ def _visit(browser: Any, url: str, run: str, process: int) -> list[dict[str, Any
     result = [_row(name, value, budget) for name, (value, budget) in taken.items()]
     for name in PAGES:
         received[0] = 0
-        first = _timed(page, lambda name=name: page.click(f"[data-testid=stSidebarNav] a[href*='{name if name != 'runs' else '/?'}']"))
+        first = _timed(page, _link(page, name).click)
         result.append(_row(f"to {name}, first time (s)", first, BUDGET["page"]))
         result.append(_row(f"payload of {name} (MB)", received[0] / 1e6, BUDGET["payload"]))
     for name in ("forgetting", "energy", "chains"):
-        page.click(f"[data-testid=stSidebarNav] a[href*='{name}']")
+        _link(page, name).click()
         _settle(page)
         result.append(_row(f"slider to picture on {name}, median of 7 (s)", _slide(page), BUDGET["slider"]))
     memory = psutil.Process(process).memory_info().rss / 1e6
@@ -80,9 +80,15 @@ def _visit(browser: Any, url: str, run: str, process: int) -> list[dict[str, Any
     return result
 
 
+def _link(page: Any, name: str) -> Any:
+    """The link to a page in the sidebar; that to the default page comes first and does not name it."""
+    links = page.locator("[data-testid=stSidebarNav] a")
+    return links.first if name == "runs" else page.locator(f"[data-testid=stSidebarNav] a[href*='/{name}']").first
+
+
 def _slide(page: Any) -> float:
-    """Seconds from an arrow key on the page's last slider to the picture that follows, a page's own slider before the cursor's."""
-    handle = page.locator("[data-testid=stMain] [role=slider]").first
+    """Seconds from an arrow key on the iteration slider to the pictures that follow."""
+    handle = page.locator("[data-testid=stSidebar] [role=slider]").first
     handle.focus()
     taken = []
     for turn in range(8):
