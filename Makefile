@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PORT ?= 8501
+SEEDS ?= 0 1 2
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test e2e lint install browser samples study clean
@@ -37,14 +38,17 @@ lint: $(VENV)/installed ## ruff, import-linter, pyright
 	$(BIN)/lint-imports --no-logo
 	$(BIN)/pyright
 
+# LAMOL at the temperature and filter that suit it; every other method at the defaults.
+settings = $(if $(filter lamol,$(1)),--set replay.temperature=1.0 --set replay.answers=agreed)
+
 samples: $(VENV)/installed ## train the four runs that the app shows where there are no others, into data/runs
 	rm -rf data/runs
-	for method in lsebmcl lamol er finetune; do \
-	  $(BIN)/workbench train --method $$method --out data/runs --set recording.weights=none --set recording.chains=64 || exit 1; done
+	$(foreach method,lsebmcl lamol er finetune,$(BIN)/workbench train --method $(method) $(call settings,$(method)) \
+	  --set recording.weights=none --set recording.chains=64 --out data/runs &&) true
 
-study: $(VENV)/installed ## the README's table of the bundled stream: seven methods, three seeds, some hours of one core
-	for seed in 0 1 2; do for method in finetune multitask er lamol lsebmcl normal gaussian; do \
-	  OMP_NUM_THREADS=1 $(BIN)/workbench train --method $$method --seed $$seed --out runs/study || exit 1; done; done
+study: $(VENV)/installed ## the README's tables of the bundled stream: seven methods, SEEDS (0 1 2), some hours of one core
+	$(foreach seed,$(SEEDS),$(foreach method,finetune multitask er lamol lsebmcl normal gaussian,OMP_NUM_THREADS=1 \
+	  $(BIN)/workbench train --method $(method) --seed $(seed) $(call settings,$(method)) --out runs/study &&)) true
 	$(BIN)/workbench table --runs runs/study --json > data/results/bundled.json
 
 clean: ## remove the virtual environment and caches, never runs
