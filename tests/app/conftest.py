@@ -23,7 +23,6 @@ SMALL = {
     "chain_count": 16,
     "texts": 8,
     "latents": 20,
-    "landscape": 11,
     "hidden": 16,
     "dim": 8,
 }

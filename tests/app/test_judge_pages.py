@@ -27,7 +27,6 @@ SMALL: dict[str, Any] = {
     "chain_count": 4,
     "texts": 6,
     "latents": 4,
-    "landscape": 0,
     "hidden": 4,
     "dim": 4,
 }

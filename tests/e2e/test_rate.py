@@ -31,7 +31,6 @@ def path(server: Server) -> Path:
         "chains": 3,
         "chain_count": 4,
         "latents": 4,
-        "landscape": 0,
         "hidden": 4,
         "dim": 4,
     }

@@ -26,7 +26,6 @@ def judged(server: Server) -> Path:
         "chain_count": 8,
         "texts": 40,
         "latents": 4,
-        "landscape": 0,
         "hidden": 4,
         "dim": 4,
     }

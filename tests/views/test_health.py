@@ -10,7 +10,7 @@ from workbench.runs.reader import Run
 from workbench.runs.synthetic import write_run
 from workbench.views import health
 
-TINY = {"tasks": 2, "iterations": 40, "latents": 4, "landscape": 0, "hidden": 8, "dim": 4, "chains": 2, "chain_count": 4}
+TINY = {"tasks": 2, "iterations": 40, "latents": 4, "hidden": 8, "dim": 4, "chains": 2, "chain_count": 4}
 
 
 @pytest.fixture(scope="module")

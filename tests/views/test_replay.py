@@ -117,9 +117,7 @@ def test_reference_reads_the_bundled_stream_and_nothing_that_a_run_names(monkeyp
 
 
 def test_the_strip_of_a_run_is_drawn(tmp_path: Path) -> None:
-    run = Run(
-        write_run(tmp_path, tasks=3, iterations=60, chains=4, chain_count=4, texts=6, latents=4, landscape=0, hidden=4, dim=4, hostile=True)
-    )
+    run = Run(write_run(tmp_path, tasks=3, iterations=60, chains=4, chain_count=4, texts=6, latents=4, hidden=4, dim=4, hostile=True))
     assert len(replay.figure(run).data) > 0
     assert len(replay.energy_figure(run.table("samples"), run.info.tasks).data) >= 1
     none = run.table("samples").iloc[:0]

@@ -22,7 +22,7 @@ HOSTILE = "</script><script>alert(1)</script><img src=x onerror=alert(2)>\u202e"
 @pytest.fixture(scope="module")
 def paths(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     root = tmp_path_factory.mktemp("runs")
-    small = {"tasks": 3, "iterations": 60, "chains": 3, "chain_count": 4, "texts": 6, "latents": 8, "landscape": 0, "hidden": 4, "dim": 4}
+    small = {"tasks": 3, "iterations": 60, "chains": 3, "chain_count": 4, "texts": 6, "latents": 8, "hidden": 4, "dim": 4}
     return [write_run(root, seed=seed, hostile=seed == 1, name=f"r{seed}", **small) for seed in (0, 1)]  # pyright: ignore[reportArgumentType]
 
 
@@ -72,9 +72,7 @@ def test_ratings_are_in_it(paths: list[Path]) -> None:
 
 
 def test_a_broken_panel_leaves_the_others(tmp_path: Path) -> None:
-    path = write_run(
-        tmp_path, tasks=2, iterations=40, chains=2, chain_count=2, texts=2, latents=4, landscape=0, hidden=4, dim=4, status="broken"
-    )
+    path = write_run(tmp_path, tasks=2, iterations=40, chains=2, chain_count=2, texts=2, latents=4, hidden=4, dim=4, status="broken")
     text = report.page([Run(path)], ["curves", "config"])
     assert "could not be made" in text and ">Configuration</h3>" in text and str(tmp_path) not in text
 

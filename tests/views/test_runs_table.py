@@ -11,7 +11,7 @@ from workbench.runs.reader import list_runs
 from workbench.runs.synthetic import write_run
 from workbench.views import runs_table
 
-TINY = {"tasks": 2, "iterations": 20, "chains": 0, "latents": 4, "landscape": 0, "hidden": 8, "dim": 4}
+TINY = {"tasks": 2, "iterations": 20, "chains": 0, "latents": 4, "hidden": 8, "dim": 4}
 
 
 @pytest.fixture(scope="module")

@@ -88,7 +88,7 @@ def _link(page: Any, name: str) -> Any:
 
 def _slide(page: Any) -> float:
     """Seconds from an arrow key on the iteration slider to the pictures that follow."""
-    handle = page.locator("[data-testid=stSidebar] [role=slider]").first
+    handle = page.locator("[data-testid=stSidebar]").get_by_role("slider").first
     handle.focus()
     taken = []
     for turn in range(8):
