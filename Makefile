@@ -44,7 +44,7 @@ settings = $(if $(filter lamol,$(1)),--set replay.temperature=1.0 --set replay.a
 samples: $(VENV)/installed ## train the four runs that the app shows where there are no others, into data/runs
 	rm -rf data/runs
 	$(foreach method,lsebmcl lamol er finetune,$(BIN)/workbench train --method $(method) $(call settings,$(method)) \
-	  --set recording.weights=none --set recording.chains=64 --out data/runs &&) true
+	  --set recording.weights=none --set recording.chains=64 --out data/runs &&) rm data/runs/*/run.lock
 
 study: $(VENV)/installed ## the README's tables of the bundled stream: seven methods, SEEDS (0 1 2), some hours of one core
 	$(foreach seed,$(SEEDS),$(foreach method,finetune multitask er lamol lsebmcl normal gaussian,OMP_NUM_THREADS=1 \
