@@ -166,7 +166,9 @@ def energies_beside(at: Scene) -> None:
     task = at.here.task if at.here.task in at.energy.symbols else at.energy.symbols[0]
     groups = energy_panels.energy_groups(at.here.run, at.energy, at.codes, at.chains, task)
     figure = landscape.histogram(groups, symbol=task)
-    space = landscape.gap(groups)
+    noted = at.here.run.table("diagnostics")
+    noted = noted[(noted["name"] == "energy_gap") & (noted["subject"] == task) & (noted["iteration"] == at.iteration)]
+    space = float(noted["value"].iloc[-1]) if len(noted) else landscape.gap(groups)
     if np.isfinite(space):
         spread = float(np.std(groups["data codes"])) or 1.0
         st.metric(
@@ -175,7 +177,8 @@ def energies_beside(at: Scene) -> None:
             delta=f"{space / spread:+.2f} standard deviations of the data",
             delta_color="off",
             delta_arrow="off",
-            help="Mean U of short-run samples less mean U of the data codes; 0: chains arrive where the data lie",
+            help="Mean U of short-run samples less mean U of the data codes; 0: chains arrive where the data lie. Measured while the "
+            "run was made, on draws of q(z|x); the data codes below are its means, which lie lower",
         )
     frame.chart(
         figure,
@@ -188,7 +191,10 @@ def energies_beside(at: Scene) -> None:
         words = f"Chains are those saved at iteration {at.chains.iteration:,}; replay is what was decoded from that draw."
     else:
         words = "The run saved no chains of this task on this energy: 64 were run here, with its K and step size."
-    st.caption(f"U of {task} under its own energy, in its own whitened coordinates. {words}")
+    st.caption(
+        f"U of {task} under its own energy, in its own whitened coordinates. The data codes are means of q(z|x): they lie nearer the middle, "
+        f"at lower U, than draws from it, which the energy was fitted to. {words}"
+    )
 
 
 def answer_energy(here: frame.Cursor) -> None:

@@ -103,10 +103,13 @@ def replay_panel(here: frame.Cursor) -> None:
     drawn = samples[samples["iteration"] == moment]
     chosen = drawn[drawn["task"] == here.task]
     kept = int(chosen["kept"].fillna(False).astype(bool).sum())
-    st.text(
-        f"What was replayed of {here.task} from iteration {moment:,} on, while {drawn['trained_task'].iloc[0]} was learnt: "
-        f"{kept} kept of {len(chosen)} decoded."
+    trained = drawn["trained_task"].iloc[0]
+    words = (
+        f"What was replayed of {here.task} from iteration {moment:,} on, while {trained} was learnt"
+        if trained
+        else f"Texts of {here.task} drawn after the last task, for reading, at iteration {moment:,}"
     )
+    st.text(f"{words}: {kept} kept of {len(chosen)} decoded.")
     if chosen.empty:
         others = ", ".join(sorted(drawn["task"].astype(str).unique()))
         st.info(f"Nothing of this task was replayed at that moment; replayed were: {others}.", icon=":material/block:")

@@ -64,13 +64,14 @@ def summary(here: frame.Cursor, samples: Frame, iteration: int) -> None:
         ("Refused", int(table["refused"].sum())),
         ("Spare", int(table["spare"].sum())),
     )
-    for column, (name, value) in zip(st.columns(5), numbers, strict=True):
+    numbers = [(name, value) for name, value in numbers if value is not None]  # nothing is asked for in the draw for reading
+    for column, (name, value) in zip(st.columns(len(numbers)), numbers, strict=True):
         note = {
             "Asked": "ceil(gamma x new examples), split over the old tasks",
             "Spare": "well-formed, beyond the number asked",
             "Refused": "not replayed, for the reasons below",
         }.get(name)
-        column.metric(name, "not known" if value is None else f"{value:,}", help=note)
+        column.metric(name, f"{value:,}", help=note)
     left, right = st.columns([3, 2])
     with left:
         alt = "Bars of generated texts by task: kept, spare, and each reason of refusal"
@@ -222,7 +223,8 @@ def page() -> None:
         assert iteration is not None
         trained = str(samples.loc[samples["iteration"] == iteration, "trained_task"].iloc[0])
         with st.container(horizontal=True, vertical_alignment="center"):
-            st.text(f"Draw of iteration {iteration:,}, before task {trained!r} was learnt", width="content")
+            words = f"before task {trained!r} was learnt" if trained else "after the last task, for reading"
+            st.text(f"Draw of iteration {iteration:,}, {words}", width="content")
             if iteration != here.iteration:
                 st.button(
                     "Move the cursor there",
