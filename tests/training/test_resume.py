@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import multiprocessing
 import random
 import signal
 import time
@@ -20,6 +20,9 @@ from workbench.runs.reader import Run
 from workbench.runs.schema import COLUMNS
 
 KILLS = 20
+# Forked from a server without threads: a fork of the test process itself may inherit a lock that nobody will release.
+PROCESSES = multiprocessing.get_context("forkserver")
+PROCESSES.set_forkserver_preload(["workbench.training.run", "workbench.runs.check", "pandas", "pytest", "tests.mini"])
 CLOCKS = {"metrics": ["seconds"], "samples": ["seconds", "sample_id"], "timings": ["seconds"]}
 
 
@@ -58,29 +61,28 @@ def test_killed_and_resumed_is_the_same_run(method: str, mini_backbone: Path, tm
 
 
 def _killed(config: RunConfig, out: Path, after: float) -> bool:
-    """Train, or go on, in a forked child; kill it after a while. Whether it was killed before it ended."""
+    """Train, or go on, in a process of its own; kill it after a while. Whether it was killed before it ended."""
+    child = PROCESSES.Process(target=_go_on, args=(config, out))
+    child.start()
+    time.sleep(after)
+    child.kill()
+    child.join()
+    killed = child.exitcode == -signal.SIGKILL
+    assert killed or child.exitcode == 0 or list(out.iterdir()) == [], "the child failed by itself"
+    return killed
+
+
+def _go_on(config: RunConfig, out: Path) -> None:
     from workbench.runs.reader import RunError
     from workbench.training.run import resume, start
 
-    child = os.fork()
-    if child == 0:
-        code = 1
-        try:
-            found = list(out.iterdir())
-            try:
-                resume(found[0]) if found else start(config, out)
-                code = 0
-            except RunError:
-                if list((found[0] / "state").glob("*.pt")):
-                    raise
-                _clear(found[0])  # it was killed before its first checkpoint: nothing to go on from
-        finally:
-            os._exit(code)
-    time.sleep(after)
-    os.kill(child, signal.SIGKILL)
-    _, status = os.waitpid(child, 0)
-    assert os.WIFSIGNALED(status) or list(out.iterdir()) == [] or os.WEXITSTATUS(status) == 0, "the child failed by itself"
-    return os.WIFSIGNALED(status)
+    found = list(out.iterdir())
+    try:
+        resume(found[0]) if found else start(config, out)
+    except RunError:
+        if list((found[0] / "state").glob("*.pt")):
+            raise
+        _clear(found[0])  # it was killed before its first checkpoint: nothing to go on from
 
 
 def _clear(folder: Path) -> None:
