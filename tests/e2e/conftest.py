@@ -7,44 +7,27 @@ environment variable SCREENSHOTS, else to workbench-screenshots in the system's 
 from __future__ import annotations
 
 import os
-import shutil
-import socket
-import subprocess
-import sys
 import tempfile
-import time
-import urllib.request
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import expect
 
-ROOT = Path(__file__).resolve().parents[2]
-NAMES = ("chromium", "chromium-browser", "google-chrome")
-CHROMIUM = os.environ.get("CHROMIUM") or next((path for name in NAMES if (path := shutil.which(name))), None)
-FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update", "--disable-sync"]
+from workbench.cli.browser import FLAGS, Server, chromium, serve, settle
+
 PATIENCE = int(os.environ.get("PATIENCE", "90000"))  # milliseconds: these tests wait for states, and a shared machine may be slow
 SHOTS = Path(os.environ.get("SCREENSHOTS") or Path(tempfile.gettempdir()) / "workbench-screenshots")
 
 expect.set_options(timeout=PATIENCE)
-if CHROMIUM is None:
+if chromium() is None:
     collect_ignore_glob = ["test_*.py"]
-
-
-@dataclass(frozen=True)
-class Server:
-    url: str
-    process: subprocess.Popen[bytes]
-    runs: Path
-    log: Path
 
 
 @pytest.fixture(scope="session")
 def browser_type_launch_args(browser_type_launch_args: dict) -> dict:
-    return {**browser_type_launch_args, "executable_path": CHROMIUM, "args": FLAGS}
+    return {**browser_type_launch_args, "executable_path": chromium(), "args": FLAGS}
 
 
 @pytest.fixture(scope="session")
@@ -73,37 +56,14 @@ def runs_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def server(runs_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
     log = tmp_path_factory.mktemp("server") / "log.txt"
-    command = [sys.executable, "-m", "streamlit", "run", "app.py", "--server.port", str(port)]
-    with log.open("wb") as output:
-        environment = {**os.environ, "WORKBENCH_RUNS": str(runs_folder), "OMP_NUM_THREADS": "1"}
-        process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=output, stderr=subprocess.STDOUT)
-        try:
-            _wait(f"http://127.0.0.1:{port}/_stcore/health", process, log)
-            yield Server(f"http://127.0.0.1:{port}", process, runs_folder, log)
-        finally:
-            process.terminate()
-            process.wait(20)
+    with serve(runs_folder, log, OMP_NUM_THREADS="1") as running:
+        yield running
 
 
 @pytest.fixture(scope="session")
 def app_url(server: Server) -> str:
     return server.url
-
-
-def _wait(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
-    until = time.monotonic() + PATIENCE / 1000
-    while time.monotonic() < until and process.poll() is None:
-        try:
-            with urllib.request.urlopen(url, timeout=2) as answer:
-                if answer.read() == b"ok":
-                    return
-        except OSError:
-            time.sleep(0.1)
-    raise RuntimeError(f"the server did not start: {log.read_text()[-2000:]}")
 
 
 @pytest.fixture
@@ -135,15 +95,9 @@ def page(page, app_url: str):  # type: ignore[no-untyped-def]
 
 def settled(page) -> None:  # type: ignore[no-untyped-def]
     """Wait until the script has run, and every chart is drawn."""
-    idle = "[data-testid=stApp][data-test-script-state=notRunning][data-test-connection-state=CONNECTED]"
-    for _ in range(2):
-        page.wait_for_selector(idle)
-        page.wait_for_timeout(250)
+    settle(page, 0.25)
     page.wait_for_selector("[data-testid=stHeading], [data-testid=stAlert]")
-    page.wait_for_function("document.querySelectorAll('[data-testid=stSkeleton]').length === 0")
-    drawn = "[...document.querySelectorAll('[data-testid=stPlotlyChart]')].every(chart => chart.querySelector('.main-svg'))"
-    page.wait_for_function(drawn)
-    page.wait_for_selector(idle)
+    settle(page, 0.25)
 
 
 def shot(page, name: str) -> Path:  # type: ignore[no-untyped-def]
