@@ -22,6 +22,14 @@ def walk() -> Chains:
     return Chains(z, np.ones((2, 3), np.float32), np.ones((2, 3), np.float32), np.ones((1, 3), np.float32), "a", 40, "ula", 0.4)
 
 
+def test_draws_spread_about_the_means_as_the_encoder_said(codes: Codes):
+    wide = Codes(np.zeros((4000, 2), np.float32), np.zeros(4000, int), ("a",), (), 1, np.full((4000, 2), np.log(0.25), np.float32))
+    assert wide.draws("a").std() == pytest.approx(0.5, rel=0.03)
+    np.testing.assert_array_equal(wide.draws("a"), wide.draws("a"))
+    np.testing.assert_array_equal(codes.draws("b"), codes.of("b"))  # no variances were saved
+    assert len(wide.draws("unknown")) == 0
+
+
 SAMPLES = pd.DataFrame({
     "iteration": [40, 40], "task": ["a", "a"], "chain": [0, 1], "text": ["<img src=x onerror=alert(1)>", "the second"],
     "sample_id": ["s0", "s1"], "verdict": ["kept", "duplicate"],

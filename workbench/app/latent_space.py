@@ -130,10 +130,10 @@ def mean_ratings(run: Any) -> dict[str, float]:
 
 
 def data_energy(saved: SavedEnergy, probe: Codes | None, task: str) -> np.ndarray:
-    """U of the task's probe codes under its own energy [n]; none where either is missing."""
+    """U of the task's data under its own energy [n]: a draw from q(z|x) for each probe text; none where either is missing."""
     if probe is None or task not in saved.symbols or probe.z.shape[1] != saved.dim:
         return np.empty(0)
-    return saved.energy(probe.of(task), task)
+    return saved.energy(probe.draws(task), task)
 
 
 def point_named(name: str, slice_: Slice | None, probe: Codes | None, walk: Chains | None) -> np.ndarray | None:

@@ -79,7 +79,7 @@ def _latent_life(learner: Learner, generator: torch.Generator) -> dict[str, dict
 
 @torch.no_grad()
 def _probe_codes(learner: Learner) -> None:
-    """Codes (means) of a fixed, held-out probe of every past task: latents/ITERATION.safetensors."""
+    """Codes of a fixed, held-out probe of every past task, as means and log variances of q: latents/ITERATION.safetensors."""
     backbone, encoder = learner.backbone, learner.encoder
     assert encoder is not None
     codes, places, uids = [], [], []
@@ -92,12 +92,18 @@ def _probe_codes(learner: Learner) -> None:
                 uids.append(sample.uid)
     if not codes:
         return
-    means = []
+    means, logvars = [], []
     for start in range(0, len(codes), 128):
         batch = qa_batch(codes[start : start + 128], backbone.tokens.pad_id).to(learner.device)
-        means.append(encoder(backbone.hidden(batch.ids, batch.lengths), batch.lengths)[0].cpu())
+        mu, logvar = encoder(backbone.hidden(batch.ids, batch.lengths), batch.lengths)
+        means.append(mu.cpu())
+        logvars.append(logvar.cpu())
     about = {"tasks": json.dumps([known.name for known in learner.tasks]), "uids": json.dumps(uids), "iteration": str(learner.iteration)}
-    arrays = {"z": torch.cat(means).float().numpy(), "task_index": np.array(places, dtype=np.int64)}
+    arrays = {
+        "z": torch.cat(means).float().numpy(),
+        "logvar": torch.cat(logvars).float().numpy(),
+        "task_index": np.array(places, dtype=np.int64),
+    }
     learner.record.arrays("latents", f"{learner.iteration:09d}", arrays, about)
 
 

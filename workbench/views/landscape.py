@@ -213,6 +213,7 @@ def add_trajectory(
             mode="lines",
             hoverinfo="skip",
             line={"color": "rgba(255,255,255,0.75)", "width": 1.5},
+            legendgroup=name,
             showlegend=False,
         )
     )
@@ -228,8 +229,13 @@ def add_trajectory(
             customdata=steps,
             hovertemplate="%{text}<extra></extra>",
             marker={**marker, "opacity": opacity, "symbol": symbols},
+            legendgroup=name,
+            showlegend=False,
         )
     )
+    # A marker coloured by value is black in the legend; this one is seen on paper and on black.
+    sign = {"symbol": "circle", "size": 10, "color": "#FFFFFF", "line": {"color": "#888888", "width": 2}}
+    figure.add_trace(go.Scatter(x=[None], y=[None], name=name, mode="markers", marker=sign, legendgroup=name))
     for k, sign in ((0, "○"), (len(z) - 1, "●")):
         figure.add_annotation(
             x=xy[k, 0],

@@ -24,17 +24,29 @@ _ITERATION = re.compile(r"(?:^|_)(\d{9})(?:_|$)")
 
 @dataclass(frozen=True)
 class Codes:
-    """Probe codes of one moment: z [m, d] float32, task_index [m] into tasks, uids [m]."""
+    """Probe codes of one moment: z [m, d] float32 (means of q(z|x)), task_index [m] into tasks, uids [m].
+
+    logvar [m, d]: log variances of q(z|x), where the run saved them.
+    """
 
     z: Array
     task_index: Array
     tasks: tuple[str, ...]
     uids: tuple[str, ...]
     iteration: int
+    logvar: Array | None = None
 
     def of(self, task: str) -> Array:
         """The codes of one task, [n, d]; none where the task has none."""
         return self.z[self.task_index == self.tasks.index(task)] if task in self.tasks else self.z[:0]
+
+    def draws(self, task: str) -> Array:
+        """One draw from q(z|x) for each code of a task [n, d], always the same one; the means where no variances were saved."""
+        means = self.of(task)
+        if self.logvar is None or not len(means):
+            return means
+        spread = np.exp(0.5 * self.logvar[self.task_index == self.tasks.index(task)])
+        return means + spread * np.random.default_rng(0).standard_normal(means.shape)
 
     @property
     def names(self) -> Array:
@@ -122,7 +134,11 @@ def load_codes(run: Any, iteration: int) -> Codes:
     tasks += tuple(f"task {len(tasks) + k + 1}" for k in range(max(missing, 0)))
     finite: Array = np.asarray(np.isfinite(z).all(axis=1))
     uids = uids if len(uids) == len(z) else tuple(f"probe {k}" for k in range(len(z)))
-    return Codes(z[finite], index[finite], tasks, tuple(uid for uid, keep in zip(uids, finite, strict=True) if keep), iteration)
+    kept = tuple(uid for uid, keep in zip(uids, finite, strict=True) if keep)
+    logvar = np.asarray(arrays["logvar"], np.float32) if "logvar" in arrays else None
+    if logvar is not None and logvar.shape != z.shape:
+        raise EnergyFileError(f"latents/{name}.safetensors: logvar is {list(logvar.shape)}; accepted: the shape of z, {list(z.shape)}")
+    return Codes(z[finite], index[finite], tasks, kept, iteration, None if logvar is None else logvar[finite])
 
 
 def load_chains(run: Any, iteration: int, task: str) -> Chains:

@@ -242,7 +242,7 @@ def long_tab(moment: Moment, chain: int) -> None:
         st.info("Going on with the chains needs the saved energy and the step size they ran with.", icon=":material/block:")
         return
     run = _long(str(here.run.path), here.run.signature("weights", "chains"), moment.energy_at, walk.iteration, walk.task)
-    w = moment.energy.to_w(moment.codes.of(walk.task), walk.task) if moment.codes is not None else np.empty((0, 1))
+    w = moment.energy.to_w(moment.codes.draws(walk.task), walk.task) if moment.codes is not None else np.empty((0, 1))
     frame.chart(
         mixing.long_figure(run, moment.data, w, index=here.task_index, dark=here.dark),
         key="long",

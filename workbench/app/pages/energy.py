@@ -178,7 +178,7 @@ def energies_beside(at: Scene) -> None:
             delta_color="off",
             delta_arrow="off",
             help="Mean U of short-run samples less mean U of the data codes; 0: chains arrive where the data lie. Measured while the "
-            "run was made, on draws of q(z|x); the data codes below are its means, which lie lower",
+            "run was made, on the codes that the energy was fitted to",
         )
     frame.chart(
         figure,
@@ -191,10 +191,11 @@ def energies_beside(at: Scene) -> None:
         words = f"Chains are those saved at iteration {at.chains.iteration:,}; replay is what was decoded from that draw."
     else:
         words = "The run saved no chains of this task on this energy: 64 were run here, with its K and step size."
-    st.caption(
-        f"U of {task} under its own energy, in its own whitened coordinates. The data codes are means of q(z|x): they lie nearer the middle, "
-        f"at lower U, than draws from it, which the energy was fitted to. {words}"
-    )
+    if at.codes is not None and at.codes.logvar is None:
+        data = "The data codes are means of q(z|x): this run saved no variances, and draws from it would lie at higher U."
+    else:
+        data = "The data codes are one draw from q(z|x) for each held-out text of the probe."
+    st.caption(f"U of {task} under its own energy, in its own whitened coordinates. {data} {words}")
 
 
 def answer_energy(here: frame.Cursor) -> None:
