@@ -110,10 +110,12 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def folder_size(path: Path) -> int:
-    """Bytes of all files below; those that vanish meanwhile count nothing."""
+def folder_size(path: Path, without: str = "") -> int:
+    """Bytes of all files below but those in the subfolder `without`; those that vanish meanwhile count nothing."""
     total = 0
     for folder, _, names in os.walk(path):
+        if without and Path(folder) == path / without:
+            continue
         for name in names:
             with suppress(OSError):
                 total += Path(folder, name).lstat().st_size

@@ -318,7 +318,8 @@ class RunWriter:
             except RunError as error:  # its segments stay and can be read
                 self.warn(str(error))
         self._info.tables = [name for name in COLUMNS if (self.path / f"{name}.parquet").exists() or (self.path / name).is_dir()]
-        self.summary({"size_bytes": files.folder_size(self.path)})
+        # Its checkpoints go once it has ended.
+        self.summary({"size_bytes": files.folder_size(self.path, without="state")})
         self.event(status)
         self._info.status = status  # pyright: ignore[reportAttributeAccessIssue]
         self._write_info()

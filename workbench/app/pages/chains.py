@@ -180,7 +180,7 @@ def traces_tab(moment: Moment, chain: int) -> None:
     frame.chart(figure, key="traces", alt=f"Traces of the {len(shown)} dimensions {words}", downloads=False)
     st.caption(
         f"The {len(shown)} dimensions {words} of {walk.z.shape[2]}, in "
-        f"{'whitened coordinates' if moment.energy is not None else 'z'}; chain {chain} dark; at most 48 chains drawn."
+        f"{'whitened coordinates' if moment.energy is not None else 'z'}; chain {chain} drawn heavy; at most 48 chains drawn."
     )
 
 

@@ -13,6 +13,7 @@ from workbench.app.store import zipped
 from workbench.views import health, runs_table
 
 SHOWN = ["name", "status", "method", "seed", "tasks", "iterations", "acc", "forgetting", "min_acc", "ratings", "size_mb", "curve", "tags"]
+SHOWN_TASKS = 5
 OPTIONAL = ["stream", "gamma", "group", "error"]
 COLUMN_CONFIG = {
     "name": st.column_config.TextColumn("run", width=245),
@@ -136,13 +137,14 @@ def details(here: frame.Cursor) -> None:
     if info.info is None:
         return
     summary, about = info.summary, info.info
-    scores, words, more = frame.beside([3, 4, 4], "run")
+    scores, words, more = frame.beside([3, 5, 4], "run")
     with scores, st.container(horizontal=True, gap="small"):
         for label, value in (("ACC", summary.average_score), ("Forgetting", summary.forgetting), ("min-ACC", summary.min_acc)):
             st.metric(label, f"{value:.1f}" if value is not None else "–", width="content")
     seconds = f"{summary.seconds:,.0f} s" if summary.seconds is not None else "–"
     with words:
-        fact("tasks", " → ".join(about.tasks))
+        more_tasks = f" and {len(about.tasks) - SHOWN_TASKS} more" if len(about.tasks) > SHOWN_TASKS else ""
+        fact("tasks", " → ".join(about.tasks[:SHOWN_TASKS]) + more_tasks)
         fact("stream", about.stream)
         fact("length", f"{summary.iterations or 0:,} iterations, {seconds}")
         fact("begun", f"{about.created[:19].replace('T', ' ')} UTC on {about.device or 'an unnamed device'}")
