@@ -93,7 +93,7 @@ def test_every_clickable_point_names_its_iteration_and_task(run: Run):
     points = [
         tuple(point[:2])
         for trace in figure.data
-        if trace.mode == "lines+markers" and trace.customdata is not None
+        if trace.mode == "markers" and trace.customdata is not None
         for point in trace.customdata
     ]
     assert (12, "a") in points and (20, "b") in points

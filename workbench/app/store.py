@@ -105,11 +105,11 @@ class CachedRun:
         return getattr(self._run, name)
 
 
-def folder_signature(root: Path) -> Signature:
-    """Cache key of a runs folder: run.json and summary.json of every run, by stat only."""
+def folder_signature(root: Path) -> str:
+    """Cache key of a runs folder: run.json and summary.json of every run, by stat only. One string: it is hashed at every rerun."""
     if not root.is_dir():
-        return ()
-    return files_signature([run / name for run in _folders(root) for name in ("run.json", "summary.json")])
+        return ""
+    return repr(files_signature([run / name for run in _folders(root) for name in ("run.json", "summary.json")]))
 
 
 def _folders(root: Path) -> Iterator[Path]:
@@ -121,7 +121,7 @@ def _folders(root: Path) -> Iterator[Path]:
 
 
 @st.cache_data(ttl=5, max_entries=8, show_spinner=False)
-def _list(root: str, signature: Signature) -> list[RunInfo]:
+def _list(root: str, signature: str) -> list[RunInfo]:
     return list_runs(Path(root))
 
 

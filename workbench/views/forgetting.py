@@ -24,6 +24,8 @@ Lines = Literal["raw", "smoothed", "both"]
 Span = Literal["iteration", "epoch", "time"]
 
 LABELS = {"score": "score", "loss": "loss, nats a token", "forgetting": "points below the best so far"}
+MARKERS = 160
+"""Evaluations of a task that can be clicked; a browser without a graphics card takes seconds to draw thousands of markers."""
 BENEATH = {"lr": "learning rate", "replay_share": "replay share", "grad_cosine": "gradient cosine"}
 
 
@@ -121,7 +123,7 @@ def figure(
     if not names:
         return style.empty("Nothing was evaluated yet", dark)
     ends = timeline.ends(run)
-    starts, points = starts_of(ends), max(300, 4000 // len(names))
+    starts, points = starts_of(ends), max(300, 2400 // len(names))
     beneath = [] if align else [column for column in BENEATH if _has(run, column)]
     height = 150 if len(names) <= 4 else 120 if len(names) <= 8 else 96
     domains, total = _domains([height] * len(names) + [84] * len(beneath))
@@ -262,16 +264,18 @@ def _task_traces(
         )
     faint = lines == "both" and smoothing > 0
     if lines != "smoothed":
-        marker = {"size": 4 if len(kept) < 500 else 3, "color": style.faded(color, 0.6) if faint else color}
+        marker = {"size": 4, "color": style.faded(color, 0.6) if faint else color}
         line = {"color": style.faded(color, 0.45) if faint else color, "width": 1.1 if faint else 1.8}
+        traces.append({**shared, **quiet, "x": x, "y": values[kept], "line": line})
+        shown = style.thin(iterations, values, MARKERS)
         traces.append(
-            {**shared, "x": x, "y": values[kept], "mode": "lines+markers", "line": line, "marker": marker}
-            | {"customdata": _points(rows.iloc[kept], name), "hovertemplate": _hover(metric, name)}
+            {**shared, "x": panel.at(iterations[shown]), "y": values[shown], "mode": "markers", "marker": marker}
+            | {"customdata": _points(rows.iloc[shown], name), "hovertemplate": _hover(metric, name)}
             | {"selected": {"marker": {"size": 9}}, "unselected": {"marker": {"opacity": 0.5}}}
         )
     if lines == "smoothed" or faint:
         smoothed = style.smooth(values, smoothing)
-        chosen = style.thin(iterations, smoothed, points)
+        chosen = style.thin(iterations, smoothed, MARKERS if lines == "smoothed" else points)
         trace = {**shared, **quiet, "x": panel.at(iterations[chosen]), "y": smoothed[chosen], "line": {"color": color, "width": 2}}
         if lines == "smoothed":
             clickable = {"mode": "lines+markers", "marker": {"size": 4}, "customdata": _points(rows.iloc[chosen], name)}

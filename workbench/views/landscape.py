@@ -30,8 +30,8 @@ CAMERAS: dict[str, dict[str, Any]] = {
     "Front": {"eye": {"x": 0.0, "y": -2.2, "z": 0.35}},
     "Side": {"eye": {"x": 2.2, "y": 0.0, "z": 0.35}},
 }
-CLICK_POINTS = 41
-"""Points a side of the transparent grid that takes clicks; grids of 40 k + 1 points hold it."""
+CLICK_POINTS = 21
+"""Points a side of the transparent grid that takes clicks; grids of 20 k + 1 points hold it. A click between them takes the nearest."""
 GRID_SIZES = (41, 81, 121)
 CLICK_TRACE = "click"
 LINES = 14
