@@ -27,8 +27,9 @@ demo: $(VENV)/installed ## install, train LSEBMCL on seven tenths of the bundled
 browser: ## Debian's Chromium for the browser tests, where there is none and it can be installed
 	@command -v chromium chromium-browser google-chrome >/dev/null || ./.ci/chromium
 
-test: $(VENV)/installed lint ## everything that CI checks
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --ignore tests/e2e
+test: $(VENV)/installed lint browser ## everything that CI checks
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --nbmake notebooks --nbmake-timeout=300
 
 e2e: $(VENV)/installed browser ## the app in a real browser
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/e2e

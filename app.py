@@ -11,7 +11,7 @@ ROOT = Path(__file__).resolve().parent
 if str(ROOT) not in sys.path:
     sys.path.insert(0, str(ROOT))
 
-from workbench.app import frame  # noqa: E402  (the folder of this file must be importable first)
+from workbench.app import frame, warm  # noqa: E402  (the folder of this file must be importable first)
 
 st.set_page_config(
     page_title="Continual learning workbench",
@@ -25,3 +25,4 @@ with frame.boundary():
     frame.render_cursor(page.url_path)
     page.run()
     frame.render_keys()
+warm.warm()

@@ -51,13 +51,13 @@ def print_rows(rows: Iterable[Mapping[str, Any]], title: str | None = None) -> N
 
 
 def shown(value: Any) -> str:
-    """A cell: two decimals, nothing for nothing, mappings as key=value."""
+    """A cell: two decimals (two digits of a small number), nothing for nothing, mappings as key=value."""
     if value is None:
         return ""
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, float):
-        return f"{value:.2f}"
+        return f"{value:.2f}" if abs(value) >= 0.1 or value == 0 else f"{value:.2g}"
     if isinstance(value, Mapping):
         return "  ".join(f"{key}={shown(each)}" for key, each in value.items())
     if isinstance(value, list | tuple):
