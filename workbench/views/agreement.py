@@ -347,7 +347,9 @@ def correlation(means: Frame, column: str, seed: int = 0, draws: int = 500) -> C
 def against_figure(means: Frame, column: str, tasks: list[str], dark: bool = False) -> go.Figure:
     """Mean rating of each sample against its energy or similarity, coloured by task; points are spread a little so that ties show."""
     figure, jitter, colors = go.Figure(), np.random.default_rng(0), task_colors(tasks, dark)
-    for task, own in means.dropna(subset=[column, "rating"]).groupby("task"):
+    known = means.dropna(subset=[column, "rating"])
+    for task in [name for name in tasks if name in set(known["task"])] + sorted(set(known["task"]) - set(tasks)):
+        own = known[known["task"] == task]
         figure.add_scatter(
             x=own[column].to_numpy(),
             y=own["rating"].to_numpy() + jitter.uniform(-0.08, 0.08, len(own)),

@@ -132,7 +132,7 @@ def reasons_figure(samples: Frame, tasks: Sequence[str], dark: bool = False) -> 
     }
     figure = go.Figure()
     for verdict in [name for name in ("kept", "spare", *others) if name in set(rows["verdict"])]:
-        n = rows[rows["verdict"] == verdict].set_index("task")["n"].reindex(present)
+        n = rows[rows["verdict"] == verdict].set_index("task")["n"].reindex(present, fill_value=0)
         figure.add_bar(
             y=[in_figure(task, 24) for task in present],
             x=n.to_numpy(dtype=float),
