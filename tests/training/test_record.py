@@ -98,3 +98,4 @@ def test_rows_of_a_table_group_by_method(run: Run) -> None:
     assert group["average_score"] == pytest.approx(row["average_score"] + 1)
     assert group["deviation"] == pytest.approx(2**0.5)
     assert row["run"] in markdown([row, other])
+    assert grouped([row, other, {**row, "status": "running", "average_score": 0.0}]) == [group]  # no mean over unequal moments

@@ -91,10 +91,7 @@ def test_the_rows_shown_give_the_number(run: Run, name: str):
 def test_every_clickable_point_names_its_iteration_and_task(run: Run):
     figure = forgetting.figure(run)
     points = [
-        tuple(point[:2])
-        for trace in figure.data
-        if trace.mode == "markers" and trace.customdata is not None
-        for point in trace.customdata
+        tuple(point[:2]) for trace in figure.data if trace.mode == "markers" and trace.customdata is not None for point in trace.customdata
     ]
     assert (12, "a") in points and (20, "b") in points
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -117,6 +118,10 @@ def table(
     rows = [results.run_row(path) for path in paths]
     for name in names or []:
         rows += results.read_results(Path(name)) if name.endswith(".json") else [results.run_row(find(name, runs))]
+    if as_markdown or by_group:
+        left_out = [row["run"] for row in rows if not results.whole(row)]
+        if left_out:
+            print(f"left out of the means, not finished: {', '.join(left_out)}", file=sys.stderr)
     if as_markdown:
         print(results.markdown(rows))
     elif as_json:

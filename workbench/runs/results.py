@@ -47,10 +47,18 @@ def read_results(path: Path) -> list[dict[str, Any]]:
     return rows
 
 
+def whole(row: Mapping[str, Any]) -> bool:
+    """Whether a row is of a run that came to its end; a mean over others would mix scores of different moments."""
+    return row.get("status", "finished") == "finished"
+
+
 def grouped(rows: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """One row a stream, method, order and gamma: means over seeds with standard deviations, and how far below the upper bound."""
+    """One row a stream, method, order and gamma: means over seeds with standard deviations, and how far below the upper bound.
+
+    Runs that did not finish are left out.
+    """
     groups: dict[tuple[Any, ...], list[Mapping[str, Any]]] = {}
-    for row in rows:
+    for row in filter(whole, rows):
         groups.setdefault((row["stream"], row["method"], row["order"], row["gamma"], row.get("group")), []).append(row)
     bounds = {(key[0]): mean(row["average_score"] for row in members) for key, members in groups.items() if key[1] == UPPER_BOUND}
     result = []
