@@ -5,8 +5,10 @@ from __future__ import annotations
 import multiprocessing
 import random
 import signal
+import sys
 import time
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pandas as pd
@@ -36,9 +38,11 @@ CLOCKS = {"metrics": ["seconds"], "samples": ["seconds", "sample_id"], "timings"
 
 
 @pytest.mark.parametrize("method", method_names())
-def test_killed_and_resumed_is_the_same_run(method: str, mini_backbone: Path, tmp_path: Path) -> None:
+def test_killed_and_resumed_is_the_same_run(method: str, mini_backbone: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from workbench.training.run import start
 
+    # A child runs its parent's main module first; a test of the app may have put the app there.
+    monkeypatch.setitem(sys.modules, "__main__", ModuleType("__main__"))
     config = mini.config(mini_backbone, method, stream="bundled", order=None)
     began = time.perf_counter()
     whole = start(config, tmp_path / "whole")
@@ -55,6 +59,7 @@ def test_killed_and_resumed_is_the_same_run(method: str, mini_backbone: Path, tm
             kills += killed
             # On a machine that is busier than when `length` was measured, a life may be too short to get anywhere.
             window, reached = (window * 1.5 if reached == _checkpoints(out) else length), _checkpoints(out)
+            assert window < 1000 * length, "no child gets anywhere"
             if not list(out.iterdir()):
                 continue  # killed before there was a folder
             (run,) = out.iterdir()
@@ -80,7 +85,7 @@ def _killed(config: RunConfig, out: Path, after: float) -> bool:
     child.kill()
     child.join()
     killed = child.exitcode == -signal.SIGKILL
-    assert killed or child.exitcode == 0 or list(out.iterdir()) == [], "the child failed by itself"
+    assert killed or child.exitcode == 0, "the child failed by itself"
     return killed
 
 
