@@ -234,8 +234,8 @@ def add_trajectory(
         )
     )
     # A marker coloured by value is black in the legend; this one is seen on paper and on black.
-    sign = {"symbol": "circle", "size": 10, "color": "#FFFFFF", "line": {"color": "#888888", "width": 2}}
-    figure.add_trace(go.Scatter(x=[None], y=[None], name=name, mode="markers", marker=sign, legendgroup=name))
+    legend = {"symbol": "circle", "size": 10, "color": "#FFFFFF", "line": {"color": "#888888", "width": 2}}
+    figure.add_trace(go.Scatter(x=[None], y=[None], name=name, mode="markers", marker=legend, legendgroup=name))
     for k, sign in ((0, "○"), (len(z) - 1, "●")):
         figure.add_annotation(
             x=xy[k, 0],
