@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from tests.views.latent_cases import arrays, energy, gaussians, header
-from workbench.views import landscape, minima, slices
+from workbench.views import energies, landscape, minima, slices
 from workbench.views.energy import MIXTURE, EnergyFileError, from_arrays
 from workbench.views.snapshots import Codes, at_or_before
 
@@ -184,9 +184,9 @@ def test_compared_panels_share_a_colour_range_and_f_runs_the_other_way():
 
 def test_the_gap_is_samples_less_data():
     groups = {"data codes": np.array([1.0, 3.0]), "short-run samples": np.array([5.0, 6.0])}
-    assert landscape.gap(groups) == pytest.approx(3.5)
-    assert np.isnan(landscape.gap({"data codes": np.array([1.0])}))
-    assert landscape.histogram({}, symbol="a").layout.annotations
+    assert energies.gap(groups) == pytest.approx(3.5)
+    assert np.isnan(energies.gap({"data codes": np.array([1.0])}))
+    assert energies.histogram({}, symbol="a").layout.annotations
 
 
 def test_minima_basins_and_barrier_of_two_gaussians():

@@ -12,7 +12,7 @@ from workbench.app import energy_panels, frame, latent_space
 from workbench.app.energy_panels import Scene, picked
 from workbench.app.sampler_bench import bench_panel
 from workbench.app.slice_controls import choose
-from workbench.views import landscape, slices, snapshots
+from workbench.views import energies, landscape, slices, snapshots
 from workbench.views.energy import MIXTURE
 
 MAP = "energy_map"
@@ -165,10 +165,10 @@ def energies_beside(at: Scene) -> None:
     """The histogram of energies at this moment, with the gap as a number."""
     task = at.here.task if at.here.task in at.energy.symbols else at.energy.symbols[0]
     groups = energy_panels.energy_groups(at.here.run, at.energy, at.codes, at.chains, task)
-    figure = landscape.histogram(groups, symbol=task)
+    figure = energies.histogram(groups, symbol=task)
     noted = at.here.run.table("diagnostics")
     noted = noted[(noted["name"] == "energy_gap") & (noted["subject"] == task) & (noted["iteration"] == at.iteration)]
-    space = float(noted["value"].iloc[-1]) if len(noted) else landscape.gap(groups)
+    space = float(noted["value"].iloc[-1]) if len(noted) else energies.gap(groups)
     if np.isfinite(space):
         spread = float(np.std(groups["data codes"])) or 1.0
         st.metric(
