@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import small_published as small
 
+from tests.tasks import small_published as small
 from workbench.tasks import published
 from workbench.tasks.example import SPLITS, Task, TaskError
 from workbench.tasks.published.drafts import Draft, draw, hold_out
