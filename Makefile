@@ -28,7 +28,7 @@ browser: ## Debian's Chromium for the browser tests, where there is none and it 
 	@command -v chromium chromium-browser google-chrome >/dev/null || ./.ci/chromium
 
 test: $(VENV)/installed lint browser ## everything that CI checks
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --nbmake notebooks --nbmake-timeout=300
 
 e2e: $(VENV)/installed browser ## the app in a real browser

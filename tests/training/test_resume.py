@@ -7,6 +7,7 @@ import random
 import signal
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
@@ -39,23 +40,22 @@ CLOCKS = {"metrics": ["seconds"], "samples": ["seconds", "sample_id"], "timings"
 
 @pytest.mark.parametrize("method", method_names())
 def test_killed_and_resumed_is_the_same_run(method: str, mini_backbone: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from workbench.training.run import start
-
     # A child runs its parent's main module first; a test of the app may have put the app there.
     monkeypatch.setitem(sys.modules, "__main__", ModuleType("__main__"))
     config = mini.config(mini_backbone, method, stream="bundled", order=None)
+    _lived(_nothing)  # the server of forks has started when it has
     began = time.perf_counter()
-    whole = start(config, tmp_path / "whole")
+    _lived(_go_on, config, _made(tmp_path / "whole"), 1)
     length = time.perf_counter() - began
+    (whole,) = (tmp_path / "whole").iterdir()
     moments, kills, attempt = random.Random(method), 0, 0
     while kills < KILLS:
         attempt += 1
-        out = tmp_path / f"killed{attempt}"
-        out.mkdir()
+        out = _made(tmp_path / f"killed{attempt}")
         flushed: dict[str, pd.DataFrame] = {}
         window, reached = length, None
         while True:
-            killed = _killed(config, out, moments.uniform(0.0, window))
+            killed = _killed(config, out, 1 + kills % 2, moments.uniform(0.0, window))
             kills += killed
             # On a machine that is busier than when `length` was measured, a life may be too short to get anywhere.
             window, reached = (window * 1.5 if reached == _checkpoints(out) else length), _checkpoints(out)
@@ -70,16 +70,32 @@ def test_killed_and_resumed_is_the_same_run(method: str, mini_backbone: Path, tm
                 continue
             _still_there(run, flushed)
             if kills >= KILLS:
-                _go_on(config, out)
+                _go_on(config, out, 2)
                 break
         _still_there(run, flushed)
         _same(whole, run)
         assert [verdict for verdict in check_run(run) if not verdict.ok] == []
 
 
-def _killed(config: RunConfig, out: Path, after: float) -> bool:
+def _nothing() -> None:
+    """A life without work."""
+
+
+def _lived(work: Callable[..., None], *arguments: object) -> None:
+    child = PROCESSES.Process(target=work, args=arguments)
+    child.start()
+    child.join()
+    assert child.exitcode == 0
+
+
+def _made(folder: Path) -> Path:
+    folder.mkdir()
+    return folder
+
+
+def _killed(config: RunConfig, out: Path, threads: int, after: float) -> bool:
     """Train, or go on, in a process of its own; kill it after a while. Whether it was killed before it ended."""
-    child = PROCESSES.Process(target=_go_on, args=(config, out))
+    child = PROCESSES.Process(target=_go_on, args=(config, out, threads))
     child.start()
     time.sleep(after)
     child.kill()
@@ -89,11 +105,15 @@ def _killed(config: RunConfig, out: Path, after: float) -> bool:
     return killed
 
 
-def _go_on(config: RunConfig, out: Path) -> None:
+def _go_on(config: RunConfig, out: Path, threads: int) -> None:
+    """Train with one thread, or go on in a process that has `threads` of them: the run must not notice."""
+    import torch
+
     from workbench.runs.reader import RunError
     from workbench.training.run import resume, start
 
     found = list(out.iterdir())
+    torch.set_num_threads(threads if found else 1)
     try:
         resume(found[0]) if found else start(config, out)
     except RunError:

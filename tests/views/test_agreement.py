@@ -74,6 +74,15 @@ def test_under_twenty_shared_items_nothing_is_reported() -> None:
     assert found.items == 19 and math.isnan(found.value) and math.isnan(found.percent) and "too few to report" in found.sentence
     enough = agreement.agreement(answers({"ana": [1.0, 5] * 10, "ben": [1.0, 5] * 10}), "fluency")
     assert (enough.value, enough.percent, enough.low) == (1.0, 100.0, 1.0)
+    assert enough.sentence.startswith("Almost perfect agreement on 20 shared texts")
+
+
+def test_words_name_both_ends_of_the_interval() -> None:
+    # 16 of 20 alike: kappa 0.6 ("moderate") with an interval of half its range to either side.
+    flipped = [5.0 if place < 2 else 1.0 if place in (10, 11) else value for place, value in enumerate([1.0] * 10 + [5.0] * 10)]
+    found = agreement.agreement(answers({"ana": [1.0] * 10 + [5.0] * 10, "ben": flipped}), "fluency")
+    assert found.value == pytest.approx(0.6) and found.low < 0.4 and found.high > 0.8
+    assert found.sentence.startswith(("Fair to almost perfect", "Slight to almost perfect"))
 
 
 def test_two_raters_get_kappa_three_get_alpha_with_intervals_around_them() -> None:

@@ -112,6 +112,7 @@ class RunFile(BaseModel):
     group_hash: str = ""
     versions: dict[str, str] = {}
     device: str = ""
+    threads: int | None = None
     git_commit: str | None = None
     parent: str | None = None
     tables: list[str] = []

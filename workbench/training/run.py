@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib.metadata
 import platform
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -38,11 +40,14 @@ def start(config: RunConfig, out: Path, progress: Progress | None = None, parent
     training = Training(config, stream, progress)
     writer = RunWriter.create(out, to_yaml(config), _about(config, stream) | {"parent": parent})
     training.attach(writer)
-    return _carry_on(training, writer)
+    with _threads(None):
+        return _carry_on(training, writer)
 
 
 def resume(run: Path, progress: Progress | None = None, device: str | None = None) -> Path:
-    """Go on with a run from its newest checkpoint. Raises RunError for a finished run or one without a checkpoint."""
+    """Go on with a run from its newest checkpoint, with the number of threads it began with. Raises RunError for a finished run or one
+    without a checkpoint.
+    """
     known = Run(run)
     if known.info.status == "finished":
         raise RunError(f"{run.name}: finished; accepted: a run that was stopped, killed or failed")
@@ -55,11 +60,12 @@ def resume(run: Path, progress: Progress | None = None, device: str | None = Non
         raise RunError(
             f"{run.name}: the stream {config.stream} has changed since this run began (hash {stream.hash}, then {known.info.stream_hash})"
         )
-    training = Training(config, stream, progress)
-    writer = RunWriter.reopen(run, state["rows"])
-    training.attach(writer)
-    training.restore(weights, state)
-    return _carry_on(training, writer)
+    with _threads(known.info.threads):
+        training = Training(config, stream, progress)
+        writer = RunWriter.reopen(run, state["rows"])
+        training.attach(writer)
+        training.restore(weights, state)
+        return _carry_on(training, writer)
 
 
 def reopen(run: Path, device: str = "auto") -> Training:
@@ -79,6 +85,17 @@ def reopen(run: Path, device: str = "auto") -> Training:
     training = Training(config, stream_of(config))
     training.restore_models(weights, state)
     return training
+
+
+@contextmanager
+def _threads(count: int | None) -> Iterator[None]:
+    """Torch's number of threads inside the block (None: as it is), and as before after it: the last bits of a sum depend on it."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count or before)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _carry_on(training: Training, writer: RunWriter) -> Path:
@@ -111,6 +128,7 @@ def _about(config: RunConfig, stream: Stream) -> dict[str, Any]:
         "seed": config.seed,
         "gamma": config.replay.gamma,
         "group_hash": config.group_hash,
+        "threads": torch.get_num_threads(),
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else f"cpu, {torch.get_num_threads()} threads",
         "versions": {
             "workbench": __version__,

@@ -151,17 +151,19 @@ def agreement(answers: Frame, scale: str, raters: tuple[str, ...] | None = None,
     low, high = _interval(spread)
     percent_low, percent_high = _interval(100 * (weights @ same) / np.maximum(weights @ pairs, 1))
     sentence = (
-        _sentence(value, low, n)
+        _sentence(low, high, n)
         if np.isfinite(value)
         else "Every answer is the same: chance-corrected agreement is not defined; read the percent."
     )
     return Agreement(name, value, low, high, percent_agreement(values), percent_low, percent_high, n, k, sentence)
 
 
-def _sentence(value: float, low: float, n: int) -> str:
+def _sentence(low: float, high: float, n: int) -> str:
+    """The words of both ends of the interval: the point alone promises more than n texts can tell."""
     words = ("no better than chance", "slight", "fair", "moderate", "substantial", "almost perfect")
-    word = words[0] if low <= 0 else words[1 + int(np.clip(np.ceil(value * 5) - 1, 0, 4))]
-    return f"{word[0].upper()}{word[1:]} agreement on {n} shared texts (words of Landis and Koch, 1977)."
+    first, last = (words[0] if end <= 0 else words[1 + int(np.clip(np.ceil(end * 5) - 1, 0, 4))] for end in (low, high))
+    word = first if first == last else f"{first} to {last}"
+    return f"{word[0].upper()}{word[1:]} agreement on {n} shared texts (the 95 % interval in words of Landis and Koch, 1977)."
 
 
 def _interval(values: np.ndarray) -> tuple[float, float]:
