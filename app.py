@@ -25,4 +25,5 @@ with frame.boundary():
     frame.render_cursor(page.url_path)
     page.run()
     frame.render_keys()
+warm.preload()
 warm.warm()

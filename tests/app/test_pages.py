@@ -114,7 +114,7 @@ def test_a_shorter_run_clamps_the_iteration(open_page: Opener, folders: dict[str
 
 
 def test_the_bundled_sample_runs_are_offered_and_open(open_page: Opener, folders: dict[str, Path], monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("workbench.app.frame.SAMPLES", folders["one"])
+    monkeypatch.setattr("workbench.app.store.SAMPLES", folders["one"])
     app = open_page(folders["none"], "overview")
     app.button(key="open_samples").click().run()
     assert faults(app) == []
@@ -122,7 +122,7 @@ def test_the_bundled_sample_runs_are_offered_and_open(open_page: Opener, folders
 
 
 def test_a_link_to_a_sample_run_opens_it(open_page: Opener, folders: dict[str, Path], monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("workbench.app.frame.SAMPLES", folders["one"])
+    monkeypatch.setattr("workbench.app.store.SAMPLES", folders["one"])
     name = next(folders["one"].iterdir()).name
     app = open_page(folders["none"], "forgetting", run=name)
     assert faults(app) == [] and app.selectbox(key="run").value == name
@@ -132,7 +132,7 @@ def test_a_fault_shows_an_id_and_no_trace(open_page: Opener, folders: dict[str, 
     def broken(*_args: object, **_options: object) -> None:
         raise RuntimeError("secret words from the data")
 
-    monkeypatch.setattr("workbench.views.forgetting.figure", broken)
+    monkeypatch.setattr("workbench.views.forgetting.place", broken)
     app = open_page(folders["one"], "forgetting")
     assert len(app.error) == 1 and "RuntimeError" in app.error[0].value
     assert "secret words" not in words(app)

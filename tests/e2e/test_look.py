@@ -57,6 +57,31 @@ def test_the_first_address_names_its_run_and_back_works(page: Page, app_url: str
     expect(page.locator(".st-key-run_line")).to_contain_text(RUN)
 
 
+LINES = "[...document.querySelectorAll('.cursor-line > div')].map(line => Math.round(line.getBoundingClientRect().left))"
+
+
+def test_the_cursors_line_moves_and_the_curves_stay(page: Page, app_url: str):
+    page.goto(f"{app_url}/forgetting?run={RUN}&it=107")
+    settled(page)
+    before = page.evaluate(LINES)
+    assert len(before) >= 3 and len(set(before)) == 1  # one line a panel, all at the same iteration
+    page.evaluate("document.querySelector('.st-key-forgetting_curves .main-svg').dataset.mark = 'same'")
+    page.locator(".st-key-it_back button").first.click()
+    expect(page).not_to_have_url(re.compile("it=107"))
+    page.wait_for_function(f"{LINES}.every(left => left < {before[0]})")
+    assert len(page.evaluate(LINES)) == len(before)
+    assert page.locator(".st-key-forgetting_curves .main-svg[data-mark=same]").count() == 1
+    page.get_by_text("Align at task start").click()
+    page.wait_for_function("document.querySelectorAll('.cursor-line > div').length === 0")
+
+
+def test_the_first_page_loads_what_draws_the_others(page: Page, app_url: str):
+    with page.expect_request(re.compile("PlotlyChart")):
+        page.goto(app_url)
+    settled(page)
+    assert page.get_by_test_id("stPlotlyChart").count() == 0
+
+
 def test_the_cursor_goes_along_to_another_page(page: Page, app_url: str):
     page.goto(f"{app_url}/overview?run={RUN}&it=107&task=roles")
     settled(page)

@@ -7,7 +7,7 @@ from typing import Any
 
 import streamlit as st
 
-from workbench.app.store import SAMPLES, CachedRun, known_runs, runs_root
+from workbench.app.store import CachedRun, known_runs, runs_root, sample_runs
 from workbench.runs.reader import RunInfo
 from workbench.views import timeline
 
@@ -61,7 +61,7 @@ def all_runs() -> list[RunInfo]:
     runs = known_runs(runs_root())
     names = {info.name for info in runs}
     requested = [st.query_params.get("run", ""), *st.query_params.get("runs", "").split(",")]
-    samples = known_runs(SAMPLES) if SAMPLES.resolve() != runs_root().resolve() else []
+    samples = [info for info in sample_runs() if info.path.parent.resolve() != runs_root().resolve()]
     if st.session_state.get("_samples") or any(info.name in requested for info in samples if info.name not in names):
         st.session_state["_samples"] = True
         runs = runs + [info for info in samples if info.name not in names]

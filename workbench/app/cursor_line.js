@@ -32,5 +32,6 @@ export default function ({ data }) {
   return () => {
     clearTimeout(waiting);
     graph?.removeListener?.("plotly_afterplot", draw);
+    layer?.remove();
   };
 }

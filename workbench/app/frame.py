@@ -33,7 +33,7 @@ from workbench.app.parts import (
     panel,
     text_block,
 )
-from workbench.app.store import SAMPLES, CachedRun, known_runs, nearest_names, runs_root
+from workbench.app.store import CachedRun, nearest_names, runs_root, sample_runs
 
 __all__ = [
     "KEYS_HELP",
@@ -92,6 +92,8 @@ STATUS = {
 LOOK = """<style>
 [data-testid="stMainBlockContainer"] { padding: 3.5rem clamp(1rem, 3vw, 3rem) 4rem; }
 [data-testid="stMainBlockContainer"] { container-type: inline-size; }
+[class*="st-key-cursor_line_"], .st-key-preload_charts { position: absolute; }
+[data-testid="stText"] { white-space: pre-wrap; overflow-wrap: anywhere; }
 .st-key-page_header { margin-bottom: -0.75rem; }
 [class*="st-key-downloads_"] button { min-height: 0; padding: 0; font-size: 0.8rem; opacity: 0.85; }
 @container (max-width: 760px) {
@@ -202,7 +204,7 @@ def no_runs() -> None:
 
 def offer_samples() -> None:
     """The button that brings in the bundled sample runs, when there are any."""
-    samples = known_runs(SAMPLES)
+    samples = sample_runs()
     if not samples or st.session_state.get("_samples"):
         return
     st.button("Open the bundled sample run", key="open_samples", type="primary", on_click=_open_samples, args=(samples[0].name,))

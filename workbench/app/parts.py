@@ -110,7 +110,7 @@ def frame_table(frame: pd.DataFrame, *, key: str, name: str = "", alt: str = "",
 def text_block(text: str, *, limit: int = 4000) -> None:
     """Text from a model or a data set, as text: never Markdown, never HTML; long ones are cut, and say so."""
     shown = printable(text)
-    st.code(shown[:limit], language=None, wrap_lines=True)
+    st.text(shown[:limit])
     if len(shown) > limit:
         st.caption(f"first {limit:,} of {len(shown):,} characters")
 

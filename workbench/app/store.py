@@ -130,6 +130,11 @@ def known_runs(root: Path) -> list[RunInfo]:
     return _list(str(root.absolute()), folder_signature(root))
 
 
+def sample_runs() -> list[RunInfo]:
+    """The runs that come with the project."""
+    return known_runs(SAMPLES)
+
+
 def nearest_names(name: str, known: list[str], count: int = 3) -> list[str]:
     """The known names most like a wrong one."""
     return difflib.get_close_matches(name[:200], known, n=count, cutoff=0.3)

@@ -20,9 +20,11 @@ from workbench.config import ConfigError
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update", "--disable-sync"]
-IDLE = "[data-testid=stApp][data-test-script-state=notRunning][data-test-connection-state=CONNECTED]"
-FRESH = "document.querySelectorAll('[data-testid=stSkeleton], [data-stale=true]').length === 0"
-DRAWN = "[...document.querySelectorAll('[data-testid=stPlotlyChart]')].every(chart => chart.querySelector('.main-svg'))"
+STILL = """document.querySelector('[data-testid=stApp][data-test-script-state=notRunning][data-test-connection-state=CONNECTED]')
+  && document.querySelectorAll('[data-testid=stSkeleton], [data-stale=true]').length === 0
+  && [...document.querySelectorAll('[data-testid=stPlotlyChart]')].every(chart => chart.querySelector('.main-svg'))"""
+"""A page that stands still: the script has run, nothing is stale, every chart is drawn. Asked at every frame: Playwright's waits for a
+selector look again after up to half a second."""
 START = 90.0
 
 
@@ -63,11 +65,9 @@ def serve(runs: Path, log: Path, python: Sequence[str] = (), **environment: str)
 
 
 def settle(page: Any, quiet: float) -> None:
-    """Wait `quiet` seconds, then until the script has run, nothing is stale, and every chart is drawn."""
+    """Wait `quiet` seconds, then until the page stands still."""
     page.wait_for_timeout(1000 * quiet)
-    page.wait_for_selector(IDLE)
-    page.wait_for_function(FRESH)
-    page.wait_for_function(DRAWN)
+    page.wait_for_function(STILL)
 
 
 def _wait(url: str, process: subprocess.Popen[bytes], log: Path) -> None:

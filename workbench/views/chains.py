@@ -134,38 +134,36 @@ def traces(
     chains: Chains, w: Array, dims: Array, rhat: Array | None, *, chosen: int | None = None, index: int = 0, dark: bool = False
 ) -> go.Figure:
     """Every chain by step in the given dimensions, w [steps+1, n, d] whitened; the chosen chain dark, the rest faint."""
-    columns = 3
+    columns, gap = 3, 0.03
     rows = -(-len(dims) // columns)
-    titles = [f"w[{d}]" + ("" if rhat is None or not np.isfinite(rhat[d]) else f"  R̂ {rhat[d]:.2f}") for d in dims]
-    figure = make_subplots(
-        rows,
-        columns,
-        subplot_titles=titles,
-        shared_xaxes=True,
-        shared_yaxes=True,
-        horizontal_spacing=0.03,
-        vertical_spacing=0.11 if rows < 5 else 0.06,
-    )
+    between = 0.11 if rows < 5 else 0.06
+    width, height = (1 - gap * (columns - 1)) / columns, (1 - between * (rows - 1)) / rows
     steps = np.arange(len(w), dtype=np.float32)
     count = min(w.shape[1], 48)
     x = np.tile(np.append(steps, np.nan), count).astype(np.float32)
+    faint = {"color": style.faded(style.task_color(index, dark), 0.35), "width": 0.8}
+    # Plain dicts, made into a figure once at the end: several times faster than plotly's own subplots.
+    data, notes, axes = [], [], {}
     for k, d in enumerate(dims):
-        where: dict[str, Any] = {"row": k // columns + 1, "col": k % columns + 1}
+        (row, column), suffix = divmod(k, columns), "" if k == 0 else str(k + 1)
+        left, top = column * (width + gap), 1 - row * (height + between)
+        first, lowest = "" if row == 0 else str(row * columns + 1), k + columns >= len(dims)
+        axes[f"xaxis{suffix}"] = {"domain": [left, left + width], "anchor": f"y{suffix}", "showticklabels": lowest}
+        axes[f"xaxis{suffix}"] |= {"matches": "x"} if k else {}
+        axes[f"xaxis{suffix}"] |= {"title": {"text": "step"}} if lowest else {}
+        axes[f"yaxis{suffix}"] = {"domain": [max(top - height, 0.0), top], "anchor": f"x{suffix}", "showticklabels": column == 0}
+        axes[f"yaxis{suffix}"] |= {"matches": f"y{first}"} if column else {}
+        title = f"w[{d}]" + ("" if rhat is None or not np.isfinite(rhat[d]) else f"  R̂ {rhat[d]:.2f}")
+        notes.append({"text": title, "x": left + width / 2, "y": top, "xref": "paper", "yref": "paper", "showarrow": False})
+        notes[-1] |= {"xanchor": "center", "yanchor": "bottom", "font": {"size": 12}}
+        shared = {"type": "scatter", "mode": "lines", "xaxis": f"x{suffix}", "yaxis": f"y{suffix}"}
         y = np.concatenate([w[:, :count, d], np.full((1, count), np.nan)]).T.ravel().astype(np.float32)
-        figure.add_trace(
-            go.Scatter(
-                x=x, y=y, mode="lines", line={"color": style.faded(style.task_color(index, dark), 0.35), "width": 0.8}, hoverinfo="skip"
-            ),
-            **where,
-        )
+        data.append({**shared, "x": x, "y": y, "line": faint, "hoverinfo": "skip"})
         if chosen is not None and chosen < w.shape[1]:
-            figure.add_trace(
-                go.Scatter(x=steps, y=w[:, chosen, d], mode="lines", line={"color": style.INK[dark], "width": 2}, name=f"chain {chosen}"),
-                **where,
-            )
-    figure.update_xaxes(title_text="step", row=rows)
-    figure.update_annotations(font={"size": 12})
-    return figure.update_layout(height=110 + 170 * rows, showlegend=False, margin={"t": 40})
+            line = {"color": style.INK[dark], "width": 2}
+            data.append({**shared, "x": steps, "y": w[:, chosen, d], "line": line, "name": f"chain {chosen}"})
+    layout = {"height": 110 + 170 * rows, "showlegend": False, "margin": {"t": 40}, "annotations": notes, **axes}
+    return style.dress(go.Figure({"data": data, "layout": layout}), dark)
 
 
 def over_time(

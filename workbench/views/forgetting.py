@@ -163,6 +163,11 @@ def figure(
     return style.dress(go.Figure({"data": traces, "layout": {**layout, **axes, "shapes": shapes, "annotations": notes}}), dark)
 
 
+def place(run: Any, iteration: int, span: Span) -> float:
+    """Where an iteration lies on the x axis of `figure`."""
+    return float(axis_values(run, np.array([iteration], dtype=np.float64), span)[0])
+
+
 def _has(run: Any, column: str) -> bool:
     metrics = run.table("metrics")
     return column in metrics and bool(metrics[column].notna().any())

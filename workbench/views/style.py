@@ -103,7 +103,10 @@ pio.templates[DARK] = _template(True)
 
 def dress(figure: go.Figure, dark: bool = False, **layout: Any) -> go.Figure:
     """Give a figure the light or the dark template, and any further layout; returns the same figure."""
-    figure.update_layout(template=DARK if dark else LIGHT, **layout)
+    template = DARK if dark else LIGHT
+    worn: Any = figure.layout
+    if layout or worn.template.layout.font.color != INK[dark]:
+        figure.update_layout(template=template, **layout)
     return figure
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import streamlit as st
 
 from workbench.app import frame
+from workbench.app.cursor_line import cursor_line
 from workbench.app.store import CachedRun
 from workbench.views import forgetting, forgetting_numbers, matrix, timeline
 
@@ -56,7 +57,12 @@ def curves_panel(here: frame.Cursor) -> None:
     last = timeline.last_iteration(here.run)
     share = WINDOWS[chosen.pop("window")]
     window = (last * (1 - share), last) if share < 1 else None
-    figure = forgetting.figure(here.run, seeds=seeds, window=window, iteration=here.iteration, task=here.task, dark=here.dark, **chosen)
+    options = {"window": window, "task": here.task, "dark": here.dark, **chosen}
+    figure = here.run.remember(
+        f"curves {options} {[(run.name, run.signature('eval')) for run in seeds]}",
+        ("eval", "metrics"),
+        lambda: forgetting.figure(here.run, seeds=seeds, **options),
+    )
     alt = f"{forgetting.LABELS[chosen['metric']]} of each task at every evaluated iteration, one panel a task: {', '.join(here.tasks)}"
     frame.chart(
         figure,
@@ -67,6 +73,8 @@ def curves_panel(here: frame.Cursor) -> None:
         on_select=lambda: point_clicked(CURVES),
         selection_mode="points",
     )
+    if not chosen["align"]:
+        cursor_line(CURVES, forgetting.place(here.run, here.iteration, chosen["span"]), here.dark)
     rows = len(here.run.table("eval"))
     words = (
         "The shaded area is the drop from the best so far (dotted)."
@@ -214,7 +222,7 @@ def gaps_panel(here: frame.Cursor) -> None:
 
 def matrix_panel(here: frame.Cursor) -> None:
     st.subheader("Score matrix", anchor=False)
-    figure = matrix.figure(here.run, dark=here.dark)
+    figure = here.run.remember(f"matrix {here.dark}", ("eval",), lambda: matrix.figure(here.run, dark=here.dark))
     frame.chart(
         figure,
         key="forgetting_matrix",
