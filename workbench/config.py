@@ -88,6 +88,9 @@ class EnergyConfig(Section):
     code_samples: int = Field(
         200, ge=0, description="pseudo-samples a past task, decoded and encoded again, that F and the reference are fitted on"
     )
+    code_draws: int = Field(
+        16, ge=1, description="codes a sample, drawn from q(z|x), that F and the reference are fitted on: of one alone F learns the draw"
+    )
     posterior_steps: int = Field(
         0, ge=0, le=50, description="Langevin refinement steps on p(z|x) after q_phi, when codes are taken for the fit"
     )

@@ -196,6 +196,24 @@ def test_the_fit_corrects_a_bimodal_task_and_leaves_a_gaussian_one() -> None:
     assert set(rows[0]) == names
 
 
+def test_draws_of_few_samples_keep_the_fit_from_learning_them_by_heart() -> None:
+    # Texts of one task: means N(0, I/2), posterior variance 1/2, so that all codes together are N(0, I) and F has nothing to correct.
+    def codes(samples: int, draws: int, seed: int) -> Tensor:
+        generator = seeded(seed)
+        means = 0.5**0.5 * torch.randn(samples, 16, generator=generator).repeat_interleave(draws, 0)
+        return means + 0.5**0.5 * torch.randn(samples * draws, 16, generator=generator)
+
+    held_out, found = codes(500, 1, 9), {}
+    for draws in (1, 16):
+        energy, _ = fit_latent_energy({"a": codes(80, draws, 1)}, config(dim=16, hidden=200, fit_steps=300), seeded(2))
+        ends = last_state(ula(0.4), energy.value_and_grad("a"), torch.randn(500, 16, generator=seeded(5)), 20, seeded(6)).z
+        with torch.no_grad():
+            too_high = energy.neg_energy(energy.to_z(ends, "a"), "a").mean() - energy.neg_energy(held_out, "a").mean()
+        found[draws] = float(too_high), float(ends.var(0).mean())
+    assert found[1][0] > 1.0
+    assert found[16][0] < found[1][0] / 3 and 0.93 < found[16][1] < 1.1, found
+
+
 @pytest.mark.parametrize("choice", [{"kernel": "mala"}, {"init": "encoder"}, {"reference": "isotropic"}, {"information_weight": 1.0}])
 def test_every_choice_fits_and_is_the_same_again_from_the_same_seed(choice: dict[str, Any]) -> None:
     codes = {"a": bimodal(40, seeded()), "b": bimodal(30, seeded(1)) + 4, "c": torch.randn(3, 2, generator=seeded(2))}

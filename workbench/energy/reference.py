@@ -73,7 +73,8 @@ def shrunk_moments(z: Tensor) -> tuple[Tensor, Tensor]:
     folds = min(4, len(z) // 2)
     chosen = SHRINKAGE[-1]
     if folds > 1:
-        number = torch.arange(len(z), device=z.device) % folds
+        # Folds of neighbours: the draws of one sample stand side by side, and must not be held out from each other.
+        number = torch.arange(len(z), device=z.device) * folds // len(z)
         parts = [(*_moments(z[number != fold]), z[number == fold]) for fold in range(folds)]
         chosen = min(SHRINKAGE, key=lambda share: sum(_misfit(held, mean, _shrunk(scatter, share)) for mean, scatter, held in parts))
     mean, scatter = _moments(z)

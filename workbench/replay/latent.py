@@ -19,17 +19,23 @@ ENCODE_BATCH = 128
 
 @torch.no_grad()
 def encode(learner: Learner, samples: Sequence[Sample], generator: torch.Generator | None) -> Tensor:
-    """Codes [m, d] of the samples that fit: draws from q_phi(z | sample), or its means where generator is None."""
+    """Codes of the samples that fit: energy.code_draws draws a sample from q_phi(z | sample), one sample after the other, [m * draws, d];
+    or its means where generator is None, [m, d].
+    """
     backbone, encoder, config = learner.backbone, learner.encoder, learner.config
     assert encoder is not None
     rows = [row for row in (qa_ids(backbone.tokens, sample, config.backbone.max_length) for sample in samples) if row is not None]
     codes = []
     for start in range(0, len(rows), ENCODE_BATCH):
-        batch = qa_batch(rows[start : start + ENCODE_BATCH], backbone.tokens.pad_id).to(learner.device)
+        part = rows[start : start + ENCODE_BATCH]
+        batch = qa_batch(part, backbone.tokens.pad_id).to(learner.device)
         mu, logvar = encoder(backbone.hidden(batch.ids, batch.lengths), batch.lengths)
-        z = mu if generator is None else draw_posterior(mu, logvar, generator)
-        if generator is not None and config.energy.posterior_steps:
-            z = _refined(learner, rows[start : start + ENCODE_BATCH], z, generator)
+        z = mu
+        if generator is not None:
+            draws = config.energy.code_draws
+            z = draw_posterior(mu.repeat_interleave(draws, 0), logvar.repeat_interleave(draws, 0), generator)
+            if config.energy.posterior_steps:
+                z = _refined(learner, [row for row in part for _ in range(draws)], z, generator)
         codes.append(z)
     return torch.cat(codes) if codes else torch.empty(0, config.energy.dim, device=learner.device)
 

@@ -18,9 +18,11 @@ class StoredReplay:
         self.codes: dict[str, Tensor] = {}
 
     def fit(self, codes: dict[str, Tensor]) -> None:
-        """codes: task -> [m, d]. Only a task's first codes are real ones; later ones would be of generated text and are left out."""
+        """codes: task -> [m, d]. Only a task's first codes are real ones; later ones would be of generated text and are left out.
+        One draw a sample is kept.
+        """
         for task, z in codes.items():
-            self.codes.setdefault(task, z)
+            self.codes.setdefault(task, z[:: self.learner.config.energy.code_draws])
 
     def draw(self, task: str | None, n: int, generator: torch.Generator) -> list[ReplaySample]:
         assert task is not None
