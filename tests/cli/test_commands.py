@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -60,6 +62,9 @@ def test_help_teaches() -> None:
         (("train", "--backbone", "./nowhere"), "backbone.name"),
         (("show", "nothing"), "nothing"),
         (("resume", "nothing"), "nothing"),
+        (("list", "--runs", "nowhere"), "--runs: no folder nowhere"),
+        (("app", "--runs", "nowhere"), "--runs: no folder nowhere"),
+        (("table", "nowhere.json"), "no such file"),
         (("bench", "steps"), "did you mean 'step'"),
     ],
 )
@@ -144,3 +149,17 @@ def test_a_finished_run_is_not_resumed(trained: Path) -> None:
 
 def test_no_runs_says_what_to_do(tmp_path: Path) -> None:
     assert "workbench train" in workbench("list", cwd=tmp_path).stdout
+
+
+def test_what_stops_the_app_command_stops_the_server(tmp_path: Path) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    server = subprocess.Popen([sys.executable, "-m", "workbench", "app", "--runs", str(tmp_path), "--port", str(port)], cwd=tmp_path)
+    until = time.monotonic() + 60
+    while socket.socket().connect_ex(("127.0.0.1", port)) and time.monotonic() < until:
+        time.sleep(0.1)
+    assert socket.socket().connect_ex(("127.0.0.1", port)) == 0
+    server.terminate()
+    server.wait(20)
+    assert socket.socket().connect_ex(("127.0.0.1", port)) != 0

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from workbench.cli.options import RUNS, AsJson, DataFolder, RunsFolder, existing_data, find, print_json, print_rows
+from workbench.cli.options import RUNS, AsJson, DataFolder, RunsFolder, existing_data, existing_runs, find, print_json, print_rows
 
 
 def register(app: typer.Typer) -> None:
@@ -25,7 +25,7 @@ def list_runs(runs: RunsFolder = RUNS, as_json: AsJson = False) -> None:
     from workbench.runs import reader
 
     rows = []
-    for found in reader.list_runs(runs):
+    for found in reader.list_runs(existing_runs(runs)):
         run, summary = found.info, found.summary
         row = {"run": found.name, "status": found.status}
         if run is not None:
@@ -45,7 +45,7 @@ def list_runs(runs: RunsFolder = RUNS, as_json: AsJson = False) -> None:
     elif rows:
         print_rows(rows)
     else:
-        print(f"no runs in {runs}; make one with: workbench train --out {runs}")
+        print(f"no runs in {runs}; make one with: workbench train --out {runs} (runs that come with the project: --runs data/runs)")
 
 
 def show(
@@ -114,7 +114,7 @@ def table(
     """One row a run: scores, transfer, forgetting, seconds. `workbench table --json RUNS > data/results/NAME.json` keeps them."""
     from workbench.runs import reader, results
 
-    paths = [found.path for found in reader.list_runs(runs) if found.info is not None] if not names else []
+    paths = [found.path for found in reader.list_runs(existing_runs(runs)) if found.info is not None] if not names else []
     rows = [results.run_row(path) for path in paths]
     for name in names or []:
         rows += results.read_results(Path(name)) if name.endswith(".json") else [results.run_row(find(name, runs))]
@@ -127,7 +127,7 @@ def table(
     elif as_json:
         print_json(results.grouped(rows) if by_group else rows)
     elif not rows:
-        print(f"no runs in {runs}; make one with: workbench train --out {runs}")
+        print(f"no runs in {runs}; make one with: workbench train --out {runs} (runs that come with the project: --runs data/runs)")
     else:
         print_rows(
             results.grouped(rows)

@@ -93,7 +93,9 @@ def resume(
 def sample(
     run: Annotated[str, typer.Argument(help="Folder or name of the run.")],
     task: Annotated[str | None, typer.Option(help="Task to ask for.", show_default="every task learnt")] = None,
-    n: Annotated[int, typer.Option("-n", min=1, max=10_000, help="Samples a task.")] = 10,
+    n: Annotated[
+        int, typer.Option("-n", min=1, max=10_000, help="Samples a task to keep; what was refused on the way is listed too.")
+    ] = 10,
     seed: Annotated[int, typer.Option(help="Seed of chains and decoding.")] = 0,
     z: Annotated[Path | None, typer.Option(help="Decode these latents instead: a safetensors file with z [n, d].")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",

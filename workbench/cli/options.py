@@ -65,6 +65,13 @@ def shown(value: Any) -> str:
     return str(value)
 
 
+def existing_runs(runs: Path) -> Path:
+    """The runs folder, which must exist unless it is the default one. Raises ConfigError."""
+    if runs != RUNS and not runs.is_dir():
+        raise ConfigError(f"--runs: no folder {runs}; accepted: a folder that holds runs (those that come with the project: data/runs)")
+    return runs
+
+
 def existing_data(data: str | None) -> str | None:
     """The data folder, which must exist where it is given. Raises ConfigError."""
     if data is not None and not Path(data).is_dir():

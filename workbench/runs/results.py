@@ -40,6 +40,8 @@ def read_results(path: Path) -> list[dict[str, Any]]:
     """Rows kept in a results file. Raises RunError where it is none."""
     try:
         rows = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise RunError(f"{path}: no such file; accepted: a file that `workbench table --json` wrote") from None
     except (OSError, ValueError) as error:
         raise RunError(f"{path.name}: cannot be read as results ({error})") from None
     if not isinstance(rows, list) or not all(isinstance(row, dict) and {"run", "method", "scores"} <= row.keys() for row in rows):
