@@ -70,7 +70,7 @@ def test_killed_and_resumed_is_the_same_run(method: str, mini_backbone: Path, tm
                 continue
             _still_there(run, flushed)
             if kills >= KILLS:
-                _go_on(config, out, 2)
+                _lived(_go_on, config, out, 2)
                 break
         _still_there(run, flushed)
         _same(whole, run)

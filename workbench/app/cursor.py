@@ -61,7 +61,7 @@ def all_runs() -> list[RunInfo]:
     runs = known_runs(runs_root())
     names = {info.name for info in runs}
     requested = [st.query_params.get("run", ""), *st.query_params.get("runs", "").split(",")]
-    samples = [info for info in sample_runs() if info.path.parent.resolve() != runs_root().resolve()]
+    samples = sample_runs()
     if st.session_state.get("_samples") or any(info.name in requested for info in samples if info.name not in names):
         st.session_state["_samples"] = True
         runs = runs + [info for info in samples if info.name not in names]

@@ -131,8 +131,8 @@ def known_runs(root: Path) -> list[RunInfo]:
 
 
 def sample_runs() -> list[RunInfo]:
-    """The runs that come with the project."""
-    return known_runs(SAMPLES)
+    """The runs that come with the project; none where they are the runs folder itself."""
+    return known_runs(SAMPLES) if SAMPLES.resolve() != runs_root().resolve() else []
 
 
 def nearest_names(name: str, known: list[str], count: int = 3) -> list[str]:
