@@ -107,14 +107,13 @@ def figure(
     align: bool = False,
     seeds: Sequence[Any] = (),
     window: tuple[float, float] | None = None,
-    iteration: int | None = None,
     task: str = "",
     dark: bool = False,
 ) -> go.Figure:
     """Small multiples, a panel a task, with the same axes; learning rate, replay share and gradient cosine aligned beneath.
 
     smoothing acts on all rows before thinning. align puts each task's own start at 0 (and leaves out the rows beneath).
-    seeds: further runs that differ by seed alone, drawn as a band. window: iterations shown. iteration, task: the cursor.
+    seeds: further runs that differ by seed alone, drawn as a band. window: iterations shown. task: the cursor's, in bold.
     The customdata of every point begins with [iteration, task].
     """
     every = timeline.tasks(run)
@@ -142,8 +141,6 @@ def figure(
         notes.append(panel.note(text, style.task_color(index, dark), x=1.0, xanchor="left", xshift=8, y=0.5, yanchor="middle"))
         more, labels = panel.bands(ends, every, dark, number == 1 and not align)
         shapes, notes = shapes + more, notes + labels
-        if iteration is not None and not align:
-            shapes.append(_cursor_line(panel, iteration, dark))
         axes[f"yaxis{panel.suffix}"] = {"domain": panel.domain, "anchor": panel.axes["xaxis"], **same}
     for number, column in enumerate(beneath, start=len(names) + 1):
         panel = _Panel(number, domains[number - 1], run, span)
@@ -196,20 +193,6 @@ def _x_axes(run: Any, rows: int, span: Span, align: bool, window: tuple[float, f
             axis["range"] = [float(value) for value in axis_values(run, np.array(window), span)]
         axes[f"xaxis{suffix}"] = axis
     return axes
-
-
-def _cursor_line(panel: _Panel, iteration: int, dark: bool) -> dict[str, Any]:
-    at, line = panel.at_one(iteration), {"color": style.MUTED[dark], "width": 1.5, "dash": "dot"}
-    return {
-        "type": "line",
-        "xref": f"x{panel.suffix}",
-        "yref": f"y{panel.suffix} domain",
-        "x0": at,
-        "x1": at,
-        "y0": 0,
-        "y1": 1,
-        "line": line,
-    }
 
 
 def _bands(runs: Sequence[Any], column: str) -> dict[str, Frame]:
