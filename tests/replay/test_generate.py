@@ -8,9 +8,11 @@ import pytest
 import torch
 
 from tests import mini
+from workbench.methods.base import learn
 from workbench.replay import generate as room
 from workbench.replay.base import KnownTask, Learner
 from workbench.replay.generate import Asked, Proposal, generate, refusals
+from workbench.tasks import load_stream
 
 
 @pytest.fixture()
@@ -103,3 +105,59 @@ def test_energies_stay_with_their_chain(learner: Learner, monkeypatch: pytest.Mo
     asked = Asked(TASK, 5, "energy", 1, 0)
     samples = generate(learner, asked, lambda count: Proposal(torch.zeros(count, 4), torch.arange(count).float()), torch.Generator())
     assert [sample.energy for sample in samples] == [0.0, 1.0, 2.0, 3.0, 4.0]
+
+
+ROLES = KnownTask("srl", None, 0, unanswerable=False, extractive=True)
+READING = KnownTask("reading", None, 0, unanswerable=True, extractive=True)
+SQL = KnownTask("sql", None, 0, unanswerable=False, extractive=False)
+
+
+@pytest.mark.parametrize(
+    ("task", "answer", "fault"),
+    [
+        (ROLES, "in May", ""),
+        (ROLES, "in  june", "answer not in the context"),
+        (ROLES, " ", "empty answer"),
+        (READING, "", ""),
+        (READING, "in june", "answer not in the context"),
+        (SQL, "select colour", ""),
+        (SQL, "", "empty answer"),
+        (TASK, "", "answer not in the label set"),
+        (TASK, "positive", ""),
+    ],
+)
+def test_an_answer_of_a_form_that_the_task_never_had_is_refused(
+    task: KnownTask, answer: str, fault: str, learner: Learner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(room, "answer", lambda learner, samples: [answer for _ in samples])
+    relabelled = learner.config.replay.model_copy(update={"answers": "relabelled"})
+    learner.config = learner.config.model_copy(update={"replay": relabelled})
+    monkeypatch.setattr(room, "decode", decoding(learner, "ada sold it in may", "When was it sold?", "in may"))
+    samples = draw(learner, n=1, task=task)
+    assert samples[0].verdict == (fault or "kept")
+    assert samples[0].well_formed is not bool(fault)
+
+
+def decoding(learner: Learner, context: str, question: str, answer: str):
+    tokens = learner.backbone.tokens
+    row = [*tokens.encode(context), tokens.sep_id, *tokens.encode(question), tokens.ans_id, *tokens.encode(answer)]
+    return lambda learner, task, z, n, generator: [row] * n
+
+
+def test_the_form_of_answers_is_learnt_with_the_task(learner: Learner) -> None:
+    tasks = {task.name: learn(learner, task) for task in load_stream("bundled", None).tasks}
+    assert {name: (task.unanswerable, task.extractive) for name, task in tasks.items()} == {
+        "sentiment": (False, False),
+        "srl": (False, True),
+        "dialogue": (False, False),
+        "sql": (False, False),
+        "reading": (True, True),
+    }
+
+
+def test_a_run_opened_again_knows_the_form_of_its_tasks_answers(mini_backbone: Path, tmp_path: Path) -> None:
+    from workbench.training.run import reopen, start
+
+    run = start(mini.config(mini_backbone, "lsebmcl", stream="bundled:srl,reading", recording={"weights": "last"}), tmp_path)
+    known = reopen(run).learner.tasks
+    assert [(task.name, task.unanswerable, task.extractive) for task in known] == [("srl", False, True), ("reading", True, True)]

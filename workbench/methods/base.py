@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from workbench.backbone.nll import Nll, nll
 from workbench.backbone.sequences import Batch, gen_batch, gen_ids, qa_batch
 from workbench.config import ConfigError, method_names, nearest
-from workbench.replay.base import KnownTask, Learner, ReplaySample, Source, replay_count
+from workbench.replay.base import KnownTask, Learner, ReplaySample, Source, replay_count, stands_in
 from workbench.tasks.example import Task
 
 
@@ -124,7 +124,14 @@ class Base:
 
 def learn(learner: Learner, task: Task) -> KnownTask:
     """Count a task as learnt."""
-    known = KnownTask(task.name, task.labels, len(learner.tasks))
+    targets = [(example.answers[0], example.context) for example in task.train]
+    known = KnownTask(
+        task.name,
+        task.labels,
+        len(learner.tasks),
+        unanswerable=any(not answer.strip() for answer, _ in targets),
+        extractive=all(stands_in(answer, context) for answer, context in targets),
+    )
     learner.tasks.append(known)
     return known
 

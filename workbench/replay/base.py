@@ -59,11 +59,24 @@ class ReplaySample:
 
 @dataclass(frozen=True, slots=True)
 class KnownTask:
-    """A task that has been learnt: its name, its closed answer set or None, its place in the order (from 0)."""
+    """A task that has been learnt: its name, its closed answer set or None, its place in the order (from 0), the form of its answers.
+
+    unanswerable: some training answer is empty; extractive: every training answer stands in its context.
+    """
 
     name: str
     labels: tuple[str, ...] | None
     place: int
+    unanswerable: bool = True
+    extractive: bool = False
+
+    def fault(self, answer: str, context: str) -> str:
+        """Why no training example of the task has such an answer, or an empty string."""
+        if self.labels is not None:
+            return "" if answer in self.labels else "answer not in the label set"
+        if not answer.strip():
+            return "" if self.unanswerable else "empty answer"
+        return "answer not in the context" if self.extractive and not stands_in(answer, context) else ""
 
 
 @dataclass
@@ -120,6 +133,11 @@ class LatentSource(Source, Protocol):
 def replay_count(gamma: float, new: int, old_tasks: int) -> int:
     """Replayed samples a past task, as LAMOL counts: ceil(gamma * |D_new|) less the remainder modulo the past tasks, split equally."""
     return math.ceil(gamma * new - 1e-9) // old_tasks if old_tasks else 0
+
+
+def stands_in(answer: str, context: str) -> bool:
+    """Whether the answer is a stretch of the context, letter case and spacing aside."""
+    return " ".join(answer.lower().split()) in " ".join(context.lower().split())
 
 
 def kept(samples: Sequence[ReplaySample]) -> list[ReplaySample]:

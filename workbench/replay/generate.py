@@ -120,8 +120,6 @@ def _parsed(learner: Learner, asked: Asked, row: list[int], chain: int, energies
     if parts is not None and len(row) >= learner.config.backbone.max_length:
         fault = "unfinished"
     context, question, given = parts or ("", "", "")
-    if not fault and asked.task is not None and asked.task.labels is not None and given not in asked.task.labels:
-        fault = "answer not in the label set"
     return ReplaySample(
         task=asked.task.name if asked.task is not None else ANY_TASK,
         context=context,
@@ -153,19 +151,14 @@ def _final_answer(sample: ReplaySample, answers: str) -> str:
 def _verdict(sample: ReplaySample, asked: Asked, seen: set[str], full: bool, answers: str) -> str:
     if sample.verdict:
         return sample.verdict
+    if asked.task is not None and (fault := asked.task.fault(sample.answer, sample.context)):
+        return fault
     key = f"{sample.context}\n{sample.question}"
     if key in seen:
         return "duplicate"
     seen.add(key)
     if answers == "agreed" and sample.answer_generated != sample.answer_relabelled:
         return "disagreed"
-    if (
-        answers == "relabelled"
-        and asked.task is not None
-        and asked.task.labels is not None
-        and sample.answer_relabelled not in asked.task.labels
-    ):
-        return "relabelled outside the label set"
     return "spare" if full else "kept"
 
 

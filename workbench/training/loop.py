@@ -6,6 +6,7 @@ samples shuffled together (train), the method consolidates and everything is sco
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import warnings
 import zlib
@@ -303,7 +304,7 @@ class Training:
         return {
             "iteration": self.learner.iteration,
             "warnings": list(self.learner.warnings),
-            "tasks": [[task.name, list(task.labels) if task.labels is not None else None, task.place] for task in self.learner.tasks],
+            "tasks": [dataclasses.asdict(task) for task in self.learner.tasks],
             "method": self.method.state_dict(),
         }
 
@@ -322,9 +323,7 @@ class Training:
         """Take over what is needed to draw and answer: weights, tasks learnt, the method's own state."""
         self.learner.iteration = state["iteration"]
         self.learner.warnings[:] = state["warnings"]
-        self.learner.tasks[:] = [
-            KnownTask(name, tuple(labels) if labels is not None else None, place) for name, labels, place in state["tasks"]
-        ]
+        self.learner.tasks[:] = [KnownTask(**task) for task in state["tasks"]]
         self.method.load_state_dict(state["method"])
         self._load_weights(weights)
 
