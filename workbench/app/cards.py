@@ -7,6 +7,7 @@ Texts go to the browser as data and are set as textContent; native elements get 
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import secrets
 import time
@@ -46,12 +47,28 @@ def scale_choice() -> str:
     return st.segmented_control("Rate for", SCALES, key="scale", bind="query-params", default="fluency", required=True)
 
 
-def text_card(key: str, task: str, color: str, parts: Sequence[Mapping[str, Any]], facts: Sequence[Mapping[str, str]]) -> None:
-    """The reading part of a card. parts: {name, text, total} or {name, words: [(word, differs)]}, already visible and cut."""
-    css, js = ((HERE / f"card.{kind}").read_text(encoding="utf-8") for kind in ("css", "js"))
+def text_cards(key: str, rows: Sequence[Mapping[str, Any]], tasks: Sequence[str], dark: bool = False) -> None:
+    """Samples side by side, to be read: one element of the page, however many they are."""
+    colors = task_colors(list(tasks), dark)
+    _text_cards(key, [_card(row, colors) for row in rows], framed=True)
+
+
+def _text_cards(key: str, cards: Sequence[Mapping[str, Any]], framed: bool = False) -> None:
+    css, js = (_source(f"card.{kind}") for kind in ("css", "js"))
     build: Any = st.components.v2.component  # pyright: ignore[reportAttributeAccessIssue]
-    component = build("workbench_card", html="<div class='card'></div>", css=css, js=js)
-    component(key=key, data={"task": task, "color": color, "parts": list(parts), "facts": list(facts), "short": SHORT})
+    component = build("workbench_cards", html="<div class='cards'></div>", css=css, js=js)
+    component(key=key, data={"cards": list(cards), "short": SHORT, "framed": framed})
+
+
+@functools.cache
+def _source(name: str) -> str:
+    return (HERE / name).read_text(encoding="utf-8")
+
+
+def _card(row: Mapping[str, Any], colors: Mapping[str, str], real: Reference | None = None) -> dict[str, Any]:
+    """The reading part of a card. Its parts: {name, text, total} or {name, words: [(word, differs)]}, already visible and cut."""
+    task = str(row["task"])
+    return {"task": task, "color": colors.get(task, "#8894A0"), "parts": _parts(row, real), "facts": _facts(row)}
 
 
 def sample_card(
@@ -68,11 +85,11 @@ def sample_card(
     strip: bool = True,
     dark: bool = False,
 ) -> None:
-    """One sample in a bordered block. real: to show the nearest real example (`row` then needs nearest_task and nearest_at)."""
+    """One sample in a bordered block, to be rated once there is a rater's name. real: to show the nearest real example (`row` then needs nearest_task and nearest_at)."""
     key = key or f"card_{run.name}_{row['sample_id']}"
     with st.container(border=True, key=key):
-        colors = task_colors(list(tasks or run.info.tasks), dark)
-        text_card(f"{key}_text", str(row["task"]), colors.get(str(row["task"]), "#8894A0"), _parts(row, real), _facts(row))
+        _text_cards(f"{key}_text", [_card(row, task_colors(list(tasks or run.info.tasks), dark), real)])
+        strip = strip and bool(rater)
         if strip or links:
             with st.container(horizontal=True, vertical_alignment="center", gap="small", key=f"{key}_foot"):
                 if strip:
@@ -158,7 +175,7 @@ def standing_answers(run: Any) -> Frame:
 
 
 def rating_strip(run: Any, row: Mapping[str, Any], *, rater: str, scale: str, answers: Frame | None, key: str) -> None:
-    """1 to 5 and two flags; each change is an event on disk before the page is drawn again. Grey until there is a rater's name."""
+    """1 to 5 and two flags; each change is an event on disk before the page is drawn again."""
     own = _own(answers, str(row["sample_id"]), rater, scale)
     rate_key, flag_key = f"{key}_{scale}_{_safe(rater)}_rate", f"{key}_{scale}_{_safe(rater)}_flags"
     if rate_key not in st.session_state:
@@ -170,11 +187,9 @@ def rating_strip(run: Any, row: Mapping[str, Any], *, rater: str, scale: str, an
         f"Rate {scale}",
         ratings.VALUES,
         key=rate_key,
-        disabled=not rater,
         label_visibility="collapsed",
         on_change=_rated,
         args=arguments,
-        help=None if rater else "Give a rater's name above to rate",
         width="content",
     )
     st.pills(
@@ -182,7 +197,6 @@ def rating_strip(run: Any, row: Mapping[str, Any], *, rater: str, scale: str, an
         ratings.FLAGS,
         selection_mode="multi",
         key=flag_key,
-        disabled=not rater,
         label_visibility="collapsed",
         on_change=_flagged,
         args=arguments,

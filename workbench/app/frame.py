@@ -93,8 +93,10 @@ LOOK = """<style>
 [data-testid="stMainBlockContainer"] { padding: 3.5rem clamp(1rem, 3vw, 3rem) 4rem; }
 [data-testid="stMainBlockContainer"] { container-type: inline-size; }
 [class*="st-key-cursor_line_"], .st-key-preload_charts { position: absolute; }
+[data-testid="stFullScreenFrame"]:has(> .stPlotlyChart) { width: round(down, 100%, 1px); }
 [data-testid="stText"] { white-space: pre-wrap; overflow-wrap: anywhere; }
 .st-key-page_header { margin-bottom: -0.75rem; }
+[class*="st-key-downloads_"] { align-self: flex-end; }
 [class*="st-key-downloads_"] button { min-height: 0; padding: 0; font-size: 0.8rem; opacity: 0.85; }
 @container (max-width: 760px) {
   [class*="st-key-beside_"] [data-testid="stColumn"] { min-width: 100%; }

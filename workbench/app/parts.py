@@ -18,6 +18,7 @@ import pandas as pd
 import plotly.graph_objects as go
 import streamlit as st
 
+from workbench.app.chart_spec import Spec
 from workbench.runs.schema import RunError
 from workbench.views import style
 
@@ -58,9 +59,9 @@ def chart(
     data: the rows behind the figure (or a function that makes them when asked). on_select: 'ignore', 'rerun' or a
     callback, which reads `st.session_state[key]["selection"]["points"]`. Returns what `st.plotly_chart` returns.
     """
-    style.dress(figure, dark())
+    spec = Spec(figure, dark(), selectable=on_select != "ignore")
     event = st.plotly_chart(
-        figure, key=key, alt=alt, theme=None, on_select=on_select, selection_mode=selection_mode, config={**PLOTLY_CONFIG, **(config or {})}
+        spec, key=key, alt=alt, theme=None, on_select=on_select, selection_mode=selection_mode, config={**PLOTLY_CONFIG, **(config or {})}
     )
     if downloads:
         download_row(key=key, name=name or key, data=data, figure=figure)
@@ -68,8 +69,10 @@ def chart(
 
 
 def download_row(*, key: str, name: str, data: FrameSource | None = None, figure: go.Figure | None = None) -> None:
-    """Data (CSV), Data (Parquet), Figure (HTML): made when pressed, so that they cost nothing before."""
-    with st.container(horizontal=True, horizontal_alignment="right", gap="small", key=f"downloads_{key}"):
+    """Data (CSV), Data (Parquet), Figure (HTML): listed when asked for and made when pressed, so that they cost nothing before."""
+    with st.popover("Download", icon=":material/download:", type="tertiary", key=f"downloads_{key}", on_change="rerun") as menu:
+        if not menu.open:
+            return
         if data is not None:
             _download("Data (CSV)", lambda: rows_of(data).to_csv(index=False).encode(), f"{name}.csv", "text/csv", f"{key}_csv")
             _download("Data (Parquet)", lambda: _parquet(rows_of(data)), f"{name}.parquet", "application/octet-stream", f"{key}_parquet")
@@ -82,9 +85,7 @@ def rows_of(data: FrameSource) -> pd.DataFrame:
 
 
 def _download(label: str, content: Callable[[], bytes], file_name: str, mime: str, key: str) -> None:
-    st.download_button(
-        label, content, file_name=file_name, mime=mime, key=key, on_click="ignore", type="tertiary", icon=":material/download:"
-    )
+    st.download_button(label, content, file_name=file_name, mime=mime, key=key, on_click="ignore", type="tertiary")
 
 
 def _parquet(frame: pd.DataFrame) -> bytes:

@@ -10,7 +10,7 @@ from typing import Any
 
 import streamlit as st
 
-# By page: Forgetting, Energy, Chains, Replay, Compare, Agreement, Report; Live draws with altair.
+# By page: Forgetting, Energy, Chains, Replay, Compare, Agreement, Report; Live draws with altair; then what Chains and Replay measure with.
 MODULES = (
     "workbench.views.forgetting",
     "workbench.views.landscape",
@@ -20,6 +20,8 @@ MODULES = (
     "workbench.views.agreement",
     "workbench.views.report",
     "altair",
+    "arviz_stats.base",
+    "sacrebleu.metrics.chrf",
 )
 
 CHARTS = "PlotlyChart.*.js"

@@ -90,6 +90,10 @@ def colors_of(groups: Sequence[Group], dark: bool = False) -> dict[str, str]:
 
 def score_curve(run: Any, task: str = "", measure: str = "score") -> Frame:
     """iteration, value of one task, or of the mean over the tasks begun so far, where every one of them was evaluated."""
+    return timeline.remembered(run, f"score curve {task} {measure}", ("eval",), lambda: _score_curve(run, task, measure))
+
+
+def _score_curve(run: Any, task: str, measure: str) -> Frame:
     rows = evaluated(run)
     wide = rows.pivot_table(index="iteration", columns="eval_task", values=measure, aggfunc="last") if len(rows) else pd.DataFrame()
     if wide.empty or (task and task not in wide):

@@ -156,7 +156,7 @@ def figure(
         {"text": LABELS[metric], "xref": "paper", "yref": "paper", "x": 0, "xshift": -48, "y": middle, "textangle": -90, "showarrow": False}
         | {"font": {"size": 13, "color": style.MUTED[dark]}}
     )
-    layout = {"height": total + 84, "margin": {"t": 30, "l": 66, "b": 48, "r": 96}, "hovermode": "closest", "showlegend": False}
+    layout = {"height": total + 86, "margin": {"t": 30, "l": 66, "b": 56, "r": 96}, "hovermode": "closest", "showlegend": False}
     return style.dress(go.Figure({"data": traces, "layout": {**layout, **axes, "shapes": shapes, "annotations": notes}}), dark)
 
 

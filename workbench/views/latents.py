@@ -20,6 +20,8 @@ Array = NDArray[Any]
 
 MOST = 20_000
 """Points of one map; more are thinned, the same share of every task and origin."""
+SVG_POINTS = 2000
+"""Points up to which a map is drawn as SVG: without a graphics card, to make ready a WebGL canvas takes longer than that."""
 REAL, GENERATED = "real codes", "chain ends"
 ORIGINS = (REAL, GENERATED)
 COLORINGS = ("task", "origin", "energy", "rating")
@@ -162,7 +164,7 @@ def draw(
     if picked is not None:
         ring = {"size": 18, "symbol": "circle-open", "color": style.INK[dark], "line": {"width": 3}}
         drawing.add_trace(
-            go.Scattergl(
+            _kind(frame)(
                 x=xy[[picked], 0], y=xy[[picked], 1], mode="markers", marker=ring, name="picked", hoverinfo="skip", showlegend=False
             )
         )
@@ -203,11 +205,15 @@ def umap_xy(projection: pd.DataFrame, frame: pd.DataFrame) -> Array | None:
     return np.array([where.get(key, (np.nan, np.nan)) for key in frame["id"]], float).reshape(-1, 2)
 
 
-def _scatter(frame: pd.DataFrame, xy: Array, rows: Array, name: str, marker: dict[str, Any]) -> go.Scattergl:
+def _kind(frame: pd.DataFrame) -> type[go.Scatter] | type[go.Scattergl]:
+    return go.Scatter if len(frame) <= SVG_POINTS else go.Scattergl
+
+
+def _scatter(frame: pd.DataFrame, xy: Array, rows: Array, name: str, marker: dict[str, Any]) -> go.Scatter | go.Scattergl:
     part = frame.iloc[rows]
     texts = [in_figure(text, 110) for text in part["text"]]
     unselected = {"marker": {"opacity": 0.12}}
-    return go.Scattergl(
+    return _kind(frame)(
         x=xy[rows, 0].astype(np.float32),
         y=xy[rows, 1].astype(np.float32),
         mode="markers",

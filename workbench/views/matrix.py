@@ -110,7 +110,12 @@ def figure(run: Any, kind: str = "generated", dark: bool = False) -> go.Figure:
         zeroline=False,
         range=[shown - 0.5, -0.5],
     )
-    return style.dress(figure, dark, height=max(280, 120 + 46 * min(shown, 6) + 26 * max(shown - 6, 0)), margin={"t": 16})
+    return style.dress(
+        figure,
+        dark,
+        height=max(280, 120 + 46 * min(shown, 6) + 26 * max(shown - 6, 0)),
+        margin={"t": 16, "l": 52 + 7 * max(map(len, names)), "b": 60},
+    )
 
 
 def _ink(value: float, dark: bool) -> str:

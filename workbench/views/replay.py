@@ -14,12 +14,11 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
-from plotly.subplots import make_subplots
 from rapidfuzz import fuzz, process
 
 from workbench.tasks import Example, Stream, TaskError, load_stream
 from workbench.tasks.bundled import STREAMS
-from workbench.views.style import MUTED, OKABE_ITO, OKABE_ITO_DARK, dress, empty, task_color, task_colors, task_dash, task_symbol
+from workbench.views.style import MUTED, OKABE_ITO, OKABE_ITO_DARK, dress, empty, task_color, task_dash, task_symbol
 from workbench.views.text import in_figure, words
 from workbench.views.timeline import Frame
 
@@ -36,7 +35,7 @@ MEASURES = {
     "self_chrf": ("self-chrF", [0, 100]),
     "length": ("words a text", None),
 }
-MOST_DRAWS = 60
+MOST_DRAWS = 24
 _TEXTS, _CHRF_TEXTS = 64, 20
 
 
@@ -218,8 +217,8 @@ def quality(samples: Frame, real: Reference) -> Frame:
 
     Of a long run, MOST_DRAWS iterations.
     """
-    rows = []
-    for (iteration, task), own in some_draws(samples).groupby(["iteration", "task"]):
+    rows, columns = [], ["iteration", "task", "kept", "context", "question", "text", "answer_generated", "verdict"]
+    for (iteration, task), own in some_draws(samples[columns]).groupby(["iteration", "task"]):
         kept = own[own["kept"]]
         some = kept.sample(_TEXTS, random_state=0) if len(kept) > _TEXTS else kept
         texts = [body(row) for row in some[["context", "question", "text"]].to_dict("records")]
@@ -241,47 +240,51 @@ def quality(samples: Frame, real: Reference) -> Frame:
     return pd.DataFrame(rows, columns=["iteration", "task", "texts", *MEASURES])
 
 
-def quality_figure(rows: Frame, tasks: Sequence[str], dark: bool = False, columns: int = 3, at: int | None = None) -> go.Figure:
-    """The quality strip: one small panel a measure over iterations, a line a task; a dotted line marks iteration `at`."""
+def quality_figure(rows: Frame, tasks: Sequence[str], dark: bool = False, columns: int = 3) -> go.Figure:
+    """The quality strip: one small panel a measure over iterations, a line a task."""
     shown = [name for name in MEASURES if name in rows and rows[name].notna().any()]
     if not shown:
         return empty("No text was kept, so there is nothing to measure.", dark)
-    lines = math.ceil(len(shown) / columns)
-    titles = [MEASURES[name][0] for name in shown]
-    figure = make_subplots(
-        lines, columns, subplot_titles=titles, shared_xaxes=False, vertical_spacing=0.42 / lines, horizontal_spacing=0.07
-    )
+    lines, gap = math.ceil(len(shown) / columns), 0.07
+    width, height = (1 - gap * (columns - 1)) / columns, 0.58 / lines
     names = [task for task in (*tasks, ANY_TASK) if task in set(rows["task"])]
-    colors = task_colors(list(tasks), dark)
+    by_task = {task: rows[rows["task"] == task].sort_values("iteration") for task in names}
+    # Plain dicts, made into a figure once at the end: several times faster than plotly's own subplots.
+    traces, notes, axes = [], [], {}
     for place, measure in enumerate(shown):
         row, column = divmod(place, columns)
-        for task in names:
-            own = rows[rows["task"] == task].sort_values("iteration")
-            index = list(tasks).index(task) if task in tasks else 0
-            color = colors.get(task, MUTED[dark])
-            figure.add_scatter(
-                x=own["iteration"].to_numpy(),
-                y=own[measure].to_numpy(),
-                mode="lines+markers",
-                name=in_figure(task, 24),
-                legendgroup=task,
-                showlegend=place == 0,
-                line={"color": color, "width": 2, "dash": task_dash(index)},
-                marker={"color": color, "size": 6, "symbol": task_symbol(index)},
-                hovertemplate="%{y:.3g} at %{x:,}<extra>" + in_figure(task, 24) + "</extra>",
-                row=row + 1,
-                col=column + 1,
-            )
-        if at is not None:
-            figure.add_vline(x=at, line={"dash": "dot", "width": 1, "color": MUTED[dark]}, row=row + 1, col=column + 1)  # pyright: ignore[reportArgumentType]
+        suffix = str(place + 1) if place else ""
+        left, top = column * (width + gap), 1 - row * (height + 0.42 / lines)
+        traces += [
+            _line(own, measure, task, tasks, dark) | {"xaxis": f"x{suffix}", "yaxis": f"y{suffix}", "showlegend": place == 0}
+            for task, own in by_task.items()
+        ]
+        where = {"xref": "paper", "x": left, "xanchor": "left", "yref": "paper", "y": top, "yanchor": "bottom", "yshift": 2}
+        notes.append({"text": MEASURES[measure][0], "showarrow": False, "font": {"size": 12}, **where})
         bounds = MEASURES[measure][1]
-        span = None if bounds is None else [bounds[0] - 0.04 * bounds[1], bounds[1] * 1.04]
-        figure.update_yaxes(range=span, rangemode="tozero" if span is None else None, nticks=4, row=row + 1, col=column + 1)
-        figure.update_xaxes(nticks=4, row=row + 1, col=column + 1)
-    layout: Any = figure.layout
-    for title in layout.annotations[: len(shown)]:
-        title.update(font={"size": 12}, xanchor="left", x=title.x - 0.5 * (1 - 0.07 * (columns - 1)) / columns, yshift=2)
-    return dress(figure, dark, height=90 + 175 * lines, margin={"t": 68, "b": 32}, legend={"y": 1 + 36 / (175 * lines)})
+        span = {"rangemode": "tozero"} if bounds is None else {"range": [bounds[0] - 0.04 * bounds[1], bounds[1] * 1.04]}
+        axes[f"xaxis{suffix}"] = {"domain": [left, min(left + width, 1)], "anchor": f"y{suffix}", "nticks": 4}
+        axes[f"yaxis{suffix}"] = {"domain": [max(top - height, 0), top], "anchor": f"x{suffix}", "nticks": 4, **span}
+    legend = {"y": 1 + 36 / (175 * lines)}
+    layout = {"height": 112 + 175 * lines, "margin": {"t": 76, "b": 36}, "legend": legend, "annotations": notes, **axes}
+    return dress(go.Figure({"data": traces, "layout": layout}), dark)
+
+
+def _line(own: Frame, measure: str, task: str, tasks: Sequence[str], dark: bool) -> dict[str, Any]:
+    index = list(tasks).index(task) if task in tasks else 0
+    color = task_color(index, dark) if task in tasks else MUTED[dark]
+    name = in_figure(task, 24)
+    return {
+        "type": "scatter",
+        "x": own["iteration"].to_numpy(),
+        "y": own[measure].to_numpy(),
+        "mode": "lines+markers",
+        "name": name,
+        "legendgroup": task,
+        "line": {"color": color, "width": 2, "dash": task_dash(index)},
+        "marker": {"color": color, "size": 6, "symbol": task_symbol(index)},
+        "hovertemplate": f"%{{y:.3g}} at %{{x:,}}<extra>{name}</extra>",
+    }
 
 
 ORDERS = {

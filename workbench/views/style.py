@@ -33,6 +33,9 @@ GRID = {False: "#E4E8EC", True: "#323A45"}
 PAPER = {False: "#FFFFFF", True: "#0E1117"}
 LOSS_OF_SCORE = {False: "rgba(213, 94, 0, 0.16)", True: "rgba(240, 128, 60, 0.24)"}
 
+# Room for what usually stands there: where it is too little, plotly draws the whole figure once more with more of it.
+MARGIN = {"l": 64, "r": 20, "t": 48, "b": 56}
+
 MAX_POINTS = 2000
 
 
@@ -83,7 +86,7 @@ def _template(dark: bool) -> go.layout.Template:
         plot_bgcolor="rgba(0,0,0,0)",
         xaxis=axis,
         yaxis=axis,
-        margin={"l": 48, "r": 16, "t": 48, "b": 40},
+        margin=MARGIN,
         hoverlabel={"bgcolor": PAPER[dark], "bordercolor": MUTED[dark], "font": {"color": INK[dark], "size": 13}},
         legend={"orientation": "h", "yanchor": "bottom", "y": 1.02, "xanchor": "left", "x": 0, "title": {"text": ""}, "font": {"size": 12}},
         colorscale={"sequential": SEQUENTIAL, "diverging": DIVERGING},

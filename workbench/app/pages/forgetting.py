@@ -6,12 +6,13 @@ from typing import Any
 
 import streamlit as st
 
-from workbench.app import frame
+from workbench.app import cards, frame
 from workbench.app.cursor_line import cursor_line
 from workbench.app.store import CachedRun
 from workbench.views import forgetting, forgetting_numbers, matrix, timeline
 
 CURVES = "forgetting_curves"
+SHOWN = 6
 WINDOWS = {"All": 1.0, "Last half": 0.5, "Last 10 %": 0.1}
 
 
@@ -122,44 +123,26 @@ def replay_panel(here: frame.Cursor) -> None:
         others = ", ".join(sorted(drawn["task"].astype(str).unique()))
         st.info(f"Nothing of this task was replayed at that moment; replayed were: {others}.", icon=":material/block:")
         return
-    shown = chosen.sort_values("kept", ascending=False, kind="stable").head(6)
-    for start in range(0, len(shown), 2):
-        for column, (_, sample) in zip(
-            frame.beside(2, f"texts_{start}", gap="small"), shown.iloc[start : start + 2].iterrows(), strict=False
-        ):
-            with column, st.container(border=True):
-                sample_card(sample)
+    shown = chosen.sort_values("kept", ascending=False, kind="stable").head(SHOWN)
+    cards.text_cards("moment", shown.to_dict("records"), here.tasks, here.dark)
     with st.container(horizontal=True, gap="medium"):
         frame.link("replay", f"All {len(chosen)} on the Replay page", icon=":material/history:")
         frame.link("energy", "The energy at this moment", icon=":material/terrain:")
-
-
-def sample_card(sample: Any) -> None:
-    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-        st.badge("kept" if sample["kept"] else "refused", color="green" if sample["kept"] else "orange")
-        words = [f"energy {sample['energy']:.2f}"] if sample["energy"] == sample["energy"] else []
-        words += [f"recognised as {sample['recognised']}"] if sample["recognised"] and sample["recognised"] != sample["task"] else []
-        words += [str(sample["verdict"])] if not sample["kept"] else []
-        st.text(", ".join(words), width="stretch")
-        chain = sample["chain"]
-        if chain == chain and chain is not None and int(chain) >= 0:
-            frame.link("chains", f"Chain {int(chain)}", icon=":material/timeline:", params={"chain": str(int(chain))})
-    frame.text_block(f"{sample['context'] or ''}\n{sample['question'] or ''}\n→ {sample['answer'] or ''}", limit=700)
+        for chain in shown["chain"].dropna().astype(int)[:SHOWN]:
+            frame.link("chains", f"Chain {chain}", icon=":material/timeline:", params={"chain": str(chain)})
 
 
 def numbers_panel(here: frame.Cursor) -> None:
     st.subheader("In numbers", anchor=False)
     values = forgetting_numbers.overall(here.run)
+    formulas = {name: forgetting_numbers.FORMULAS[name.rstrip("0123456789")] for name in values}
     with st.container(horizontal=True, gap="small", key="forgetting_numbers"):
         for name, value in values.items():
-            formula = forgetting_numbers.FORMULAS[name.rstrip("0123456789")]
-            with st.container(border=True, width=132):
-                st.metric(name, f"{value:.1f}" if value is not None else "–", help=formula[0])
-                with st.popover(
-                    "How", type="tertiary", help=f"Formula of {name} and the rows it was made from", on_change="rerun", key=f"how_{name}"
-                ) as how:
-                    if how.open:
-                        explain(here, name, formula)
+            st.metric(name, f"{value:.1f}" if value is not None else "–", help=formulas[name][0], border=True, width=132)
+    with st.popover("How they are made", type="tertiary", icon=":material/function:", on_change="rerun", key="how") as how:
+        if how.open:
+            name = st.segmented_control("Number", list(values), default=next(iter(values)), required=True, key="how_number")
+            explain(here, name, formulas[name])
     if len(here.tasks) > 1:
         st.caption(
             "In points (0 to 100). A dash: not defined for this run so far. ACC, Forgetting, BWT and FWT use generated answers at "

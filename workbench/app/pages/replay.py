@@ -9,11 +9,12 @@ import pandas as pd
 import streamlit as st
 
 from workbench.app import cards, frame
+from workbench.app.cursor_line import cursor_line
 from workbench.views import replay
 from workbench.views.text import in_markdown
 from workbench.views.timeline import Frame
 
-A_PAGE = 20
+A_PAGE = 10
 ALL = "all"
 
 
@@ -93,7 +94,11 @@ def strip(here: frame.Cursor, samples: Frame, iteration: int) -> None:
     real = real_of(here.run)
     rows = quality(str(here.run.path), here.run.signature("samples"), samples, real)
     alt = "Quality of replayed texts over iterations, one small panel a measure, one line a task"
-    frame.chart(replay.quality_figure(rows, here.tasks, here.dark, at=iteration), key="quality", alt=alt, data=rows, name="replay_quality")
+    figure = here.run.remember(
+        f"quality {here.tasks} {here.dark}", ("samples",), lambda: replay.quality_figure(rows, here.tasks, here.dark)
+    )
+    frame.chart(figure, key="quality", alt=alt, data=rows, name="replay_quality")
+    cursor_line("quality", iteration, here.dark)
     if real.sentence:
         st.caption(real.sentence)
     st.caption(
@@ -245,6 +250,8 @@ def page() -> None:
             scale = cards.scale_choice()
             with st.container(width=240):
                 rater = cards.rater_name()
+        if not rater:
+            st.caption("With a rater's name the texts can be rated here.")
         if mode == "list":
             one(here, iteration, rater, scale)
         else:
