@@ -112,6 +112,12 @@ def test_the_other_tabs_of_energy(open_page: Opener, folders: dict[str, Path], t
     assert len(figures(app)) == 3
 
 
+def test_the_fit_of_every_moment_is_a_table(open_page: Opener, folders: dict[str, Path]):
+    app = open_page(folders["one"], "energy", detail="Fit")
+    assert not faults(app)
+    assert "f_gap" in app.dataframe[-1].value and app.dataframe[-1].value["f_gap"].notna().any()
+
+
 @pytest.mark.parametrize("tab", ["Traces", "Ranks", "Diagnostics", "Short and long", "Table"])
 def test_every_tab_of_chains(open_page: Opener, folders: dict[str, Path], tab: str):
     run = next(folders["one"].iterdir())

@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 from tests import mini
 from workbench.cli import app
 
-COMMANDS = ("train", "resume", "list", "show", "check", "table", "sample", "tasks", "pretrain", "bench", "app", "report")
+COMMANDS = ("train", "resume", "list", "show", "check", "table", "fit", "sample", "tasks", "pretrain", "bench", "app", "report")
 
 
 def workbench(*words: str, cwd: Path) -> subprocess.CompletedProcess[str]:
@@ -98,6 +98,8 @@ def test_looking_at_runs(trained: Path) -> None:
     (trained / "kept.json").write_text(json.dumps([table]))
     assert run in workbench("table", "kept.json", "--markdown", cwd=trained).stdout
     shown = json.loads(workbench("show", run, "--json", cwd=trained).stdout)
+    fitted = json.loads(workbench("fit", run, "--json", cwd=trained).stdout)
+    assert fitted and {row["task"] for row in fitted} <= set(shown["info"]["tasks"]) and all(row["code_variance"] > 0 for row in fitted)
     assert shown["config"]["replay"]["gamma"] == 0.25
     assert {"started", "task_started", "finished"} <= {event["kind"] for event in shown["events"]}
 

@@ -15,7 +15,7 @@ import streamlit as st
 from workbench.app import frame, latent_space
 from workbench.app.slice_controls import Choice, pin
 from workbench.app.store import CachedRun, Signature
-from workbench.views import landscape, minima, slices, snapshots, style
+from workbench.views import fit, landscape, minima, slices, snapshots, style
 from workbench.views.energy import MIXTURE, SavedEnergy
 from workbench.views.minima import Minima
 from workbench.views.slices import Range, Slice
@@ -280,4 +280,25 @@ def moments_panel(at: Scene) -> None:
     st.caption(
         f"{slices.PARTS[part]} of {symbol} ({slices.SIGNS[part]}) on one slice and one colour range: {at.slice.name}, axes "
         f"from the codes of iteration {at.basis.iteration:,}."
+    )
+
+
+def fit_panel(at: Scene) -> None:
+    """Held-out codes against the ends of the chains, at every saved moment."""
+    run = at.here.run
+    found = run.remember("fit", ("weights", "latents", "chains"), lambda: fit.measures(run))
+    frame.frame_table(
+        found,
+        key="fit",
+        name=f"{run.name}-fit",
+        alt="Energy at the chains' ends against held-out codes, by moment and task",
+        column_config={
+            name: st.column_config.NumberColumn(help=words, format=None if name in ("iteration", "codes", "chains") else "%.2f")
+            for name, words in fit.COLUMNS.items()
+            if name != "task"
+        },
+    )
+    st.caption(
+        "Each row under the energy of that moment. f_gap above 0: F prefers places where no real text is. A growing code_distance: the "
+        "encoder has moved, and the place of the task is no longer where its real texts are."
     )

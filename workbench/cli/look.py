@@ -1,4 +1,4 @@
-"""Commands that look at runs and data and compute nothing: list, show, check, table, tasks, report."""
+"""Commands that look at runs and data: list, show, check, table, fit, tasks, report."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ def register(app: typer.Typer) -> None:
     app.command()(show)
     app.command()(check)
     app.command()(table)
+    app.command()(fit)
     app.command()(tasks)
     app.command()(report)
 
@@ -100,6 +101,23 @@ def check(run: Annotated[str, typer.Argument(help="Folder or name of the run.")]
         print_rows([row for row in rows if not row["ok"]] or rows)
     if not all(verdict.ok for verdict in verdicts):
         raise typer.Exit(1)
+
+
+def fit(run: Annotated[str, typer.Argument(help="Folder or name of the run.")], runs: RunsFolder = RUNS, as_json: AsJson = False) -> None:
+    """Does the energy fit texts it never saw? Held-out codes of each task against the ends of its chains, at every saved moment."""
+    from workbench.runs.reader import Run
+    from workbench.views.fit import COLUMNS, measures
+
+    found = measures(Run(find(run, runs)))
+    rows = [{name: None if value != value else value for name, value in row.items()} for row in found.to_dict("records")]
+    if as_json:
+        print_json(rows)
+        return
+    if not rows:
+        print("this run saved no latent energy; lsebmcl does (--method lsebmcl)")
+        return
+    print_rows(rows)
+    print("\n" + "\n".join(f"{name}: {words}" for name, words in COLUMNS.items()))
 
 
 def table(

@@ -16,7 +16,7 @@ from workbench.views import energies, landscape, slices, snapshots
 from workbench.views.energy import MIXTURE
 
 MAP = "energy_map"
-DETAIL = ("Point", "Sampler bench", "Minima and barriers", "Moments")
+DETAIL = ("Point", "Sampler bench", "Minima and barriers", "Moments", "Fit")
 
 
 def scene(here: frame.Cursor) -> Scene | None:
@@ -236,6 +236,7 @@ def page() -> None:
         "Sampler bench": bench_panel,
         "Minima and barriers": energy_panels.minima_panel,
         "Moments": energy_panels.moments_panel,
+        "Fit": energy_panels.fit_panel,
     }
     for tab, (name, draw) in zip(tabs, panels.items(), strict=True):
         if tab.open:
