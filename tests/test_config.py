@@ -71,3 +71,17 @@ def test_import_is_light() -> None:
 def test_every_leaf_has_a_description() -> None:
     assert [name for name, info in fields() if not info.description] == []
     assert RunConfig().label == "lsebmcl"
+
+
+@pytest.mark.parametrize(
+    ("settings", "label"),
+    [
+        ({"method": "lsebmcl"}, "lsebmcl"),
+        ({"method": "lsebmcl", "replay": {"source": "gaussian"}}, "gaussian"),
+        ({"method": "lamol"}, "lamol"),
+        ({"method": "lamol", "replay": {"tokens": "task"}}, "lamol_task"),
+        ({"method": "er", "replay": {"tokens": "task"}}, "er"),
+    ],
+)
+def test_a_table_names_the_control_and_the_kind_of_lamol(settings: dict, label: str) -> None:
+    assert build(settings).label == label

@@ -221,8 +221,10 @@ class RunConfig(Section):
 
     @property
     def label(self) -> str:
-        """The name a table shows: the method, or the control that stands in for the energy."""
-        return self.replay.source if self.method == "lsebmcl" and self.replay.source != "energy" else self.method
+        """The name a table shows: the method, or the control that stands in for the energy; `lamol_task` for LAMOL with a token a task."""
+        if self.method == "lsebmcl" and self.replay.source != "energy":
+            return self.replay.source
+        return "lamol_task" if self.method == "lamol" and self.replay.tokens == "task" else self.method
 
     @property
     def group_hash(self) -> str:

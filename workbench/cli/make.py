@@ -52,7 +52,7 @@ def train(
 
       workbench train --stream sst,qasrl,woz --data DIR --method lsebmcl
 
-      workbench train --set training.max_steps=20       a quick try
+      workbench train --set training.max_steps=20       a quick try, some two minutes
 
     All settings with their defaults: `workbench show --defaults`.
     """
