@@ -340,7 +340,8 @@ def _coloraxis(colors: tuple[float, float], part: str, bar: dict[str, Any], diff
 def _square(figure: go.Figure, where: Range, slice_: Slice) -> None:
     quiet = {"showgrid": False, "zeroline": False, "constrain": "domain"}
     figure.update_xaxes(title_text=slice_.x_label, range=[where.x0, where.x1], **quiet)
-    figure.update_yaxes(title_text=slice_.y_label, range=[where.y0, where.y1], **quiet)
+    level = {"scaleanchor": "x", "constraintoward": "top"}  # axes of a slice are orthonormal: a circle is a circle on any screen
+    figure.update_yaxes(title_text=slice_.y_label, range=[where.y0, where.y1], **level, **quiet)
 
 
 def figure(run: Any, iteration: int | None = None, *, part: str = "U", symbol: str = MIXTURE, points: int = 81) -> go.Figure:
