@@ -129,7 +129,7 @@ def _about(config: RunConfig, stream: Stream) -> dict[str, Any]:
         "gamma": config.replay.gamma,
         "group_hash": config.group_hash,
         "threads": torch.get_num_threads(),
-        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else f"cpu, {torch.get_num_threads()} threads",
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
         "versions": {
             "workbench": __version__,
             "python": platform.python_version(),

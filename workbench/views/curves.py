@@ -13,6 +13,9 @@ from workbench.views.timeline import Frame
 
 SPAN_LABELS = {"iteration": "iteration", "epoch": "epoch", "time": "minutes since the start"}
 
+MARKERS = 160
+"""Points of a curve that are drawn as markers; a browser without a graphics card takes seconds to draw thousands."""
+
 
 def evaluated(run: Any, kind: str = "teacher_forced") -> Frame:
     """Evaluations of one kind, a row an iteration and task, in order: iteration, trained_task, eval_task, score, loss, n.
@@ -91,31 +94,28 @@ def _mean_score(run: Any, kind: str) -> Frame:
     return pd.DataFrame({"iteration": wide.index.to_numpy()[complete], "score": values, "tasks": begun[complete].sum(axis=1)})
 
 
-def mean_figure(run: Any, iteration: int | None = None, dark: bool = False) -> go.Figure:
+def mean_figure(run: Any, dark: bool = False) -> go.Figure:
     """Mean score of the tasks begun so far by iteration, over the bands in which each task was learnt."""
     frame = mean_score(run)
     names, ends = timeline.tasks(run), timeline.ends(run)
     if frame.empty:
         return style.empty("Nothing was evaluated yet", dark)
-    figure = go.Figure()
     kept = style.thin(frame["iteration"], frame["score"])
-    figure.add_scatter(
-        x=frame["iteration"].to_numpy()[kept],
-        y=frame["score"].to_numpy()[kept],
-        mode="lines+markers",
-        marker={"size": 4},
-        line={"color": style.INK[dark], "width": 1.8},
-        customdata=frame["tasks"].to_numpy()[kept],
-        hovertemplate="iteration %{x:,}<br>mean score %{y:.1f} over %{customdata} tasks<extra></extra>",
-        showlegend=False,
-    )
+    line = {
+        "type": "scatter",
+        "x": frame["iteration"].to_numpy()[kept],
+        "y": frame["score"].to_numpy()[kept],
+        "mode": "lines+markers" if len(kept) <= MARKERS else "lines",
+        "marker": {"size": 4},
+        "line": {"color": style.INK[dark], "width": 1.8},
+        "customdata": frame["tasks"].to_numpy()[kept],
+        "hovertemplate": "iteration %{x:,}<br>mean score %{y:.1f} over %{customdata} tasks<extra></extra>",
+        "showlegend": False,
+    }
     shapes, notes = bands(ends, names, "y domain", dark)
-    style.dress(figure, dark, shapes=shapes, annotations=notes, height=280, margin={"t": 36})
-    if iteration is not None:
-        figure.add_vline(x=iteration, line={"color": style.MUTED[dark], "width": 1.5, "dash": "dot"})
-    figure.update_yaxes(range=[-3, 103], title="mean score")
-    figure.update_xaxes(title="iteration")
-    return figure
+    axes = {"xaxis": {"title": {"text": "iteration"}}, "yaxis": {"title": {"text": "mean score"}, "range": [-3, 103]}}
+    layout = {"shapes": shapes, "annotations": notes, "height": 280, "margin": {"t": 36}, **axes}
+    return style.dress(go.Figure({"data": [line], "layout": layout}), dark)
 
 
 def bands(

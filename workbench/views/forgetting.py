@@ -16,7 +16,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from workbench.views import style, timeline
-from workbench.views.curves import SPAN_LABELS, axis_values, bands, evaluated, shorten, starts_of
+from workbench.views.curves import MARKERS, SPAN_LABELS, axis_values, bands, evaluated, shorten, starts_of
 from workbench.views.timeline import Frame
 
 Metric = Literal["score", "loss", "forgetting"]
@@ -24,8 +24,6 @@ Lines = Literal["raw", "smoothed", "both"]
 Span = Literal["iteration", "epoch", "time"]
 
 LABELS = {"score": "score", "loss": "loss, nats a token", "forgetting": "points below the best so far"}
-MARKERS = 160
-"""Evaluations of a task that can be clicked; a browser without a graphics card takes seconds to draw thousands of markers."""
 BENEATH = {"lr": "learning rate", "replay_share": "replay share", "grad_cosine": "gradient cosine"}
 
 

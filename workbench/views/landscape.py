@@ -47,17 +47,15 @@ def heatmap(
     values: Array, where: Range, slice_: Slice, part: str, colors: tuple[float, float], *, title: str = "", difference: bool = False
 ) -> go.Figure:
     """Field [n, n] as a heatmap with contour lines. difference: colours diverge from zero."""
-    figure = go.Figure(_contour(values, where, colors))
     bar = {
         "title": {"text": "difference in nats" if difference else SIGNS[part].split(":")[0], "side": "right"},
         "thickness": 12,
         "outlinewidth": 0,
     }
-    figure.update_layout(
-        coloraxis=_coloraxis(colors, part, bar, difference), title_text=title, height=640, margin={"r": 24, "b": 90}, legend=BELOW
-    )
-    _square(figure, where, slice_)
-    return figure
+    # One dict, made into a figure once: several times faster than plotly's updates, and the slider waits for it.
+    layout = {"coloraxis": _coloraxis(colors, part, bar, difference), "height": 640, "margin": {"r": 24, "b": 90}, "legend": BELOW}
+    layout |= {"title": {"text": title}} if title else {}
+    return go.Figure({"data": [_contour(values, where, colors)], "layout": layout | _square(where, slice_)})
 
 
 def surface(
@@ -124,7 +122,7 @@ def add_codes(
     texts: Mapping[str, str] | None = None,
 ) -> None:
     """Codes as points in the colour and with the marker of their task. heights: the value at each code, for a surface."""
-    xy = slice_.project(codes.z)
+    xy, traces = slice_.project(codes.z), []
     for task in codes.tasks:
         mine = np.flatnonzero(codes.task_index == codes.tasks.index(task))
         if not len(mine):
@@ -142,18 +140,12 @@ def add_codes(
         hover = "%{text}<extra>" + in_figure(task, 40) + "</extra>"
         if heights is None:
             marker = {**look, "symbol": style.task_symbol(index)}
-            figure.add_trace(go.Scatter(x=xy[mine, 0], y=xy[mine, 1], marker=marker, hovertemplate=hover, **shared))
+            traces.append({"type": "scatter", "x": xy[mine, 0], "y": xy[mine, 1], "marker": marker, "hovertemplate": hover, **shared})
         else:
-            figure.add_trace(
-                go.Scatter3d(
-                    x=xy[mine, 0],
-                    y=xy[mine, 1],
-                    z=heights[mine],
-                    marker={**look, "size": 2.5, "line": {"width": 0}},
-                    hovertemplate=hover,
-                    **shared,
-                )
-            )
+            marker = {**look, "size": 2.5, "line": {"width": 0}}
+            solid = {"type": "scatter3d", "x": xy[mine, 0], "y": xy[mine, 1], "z": heights[mine], "marker": marker}
+            traces.append({**solid, "hovertemplate": hover, **shared})
+    figure.add_traces(traces)
 
 
 def add_chain_ends(figure: go.Figure, slice_: Slice, z: Array) -> None:
@@ -337,11 +329,14 @@ def _coloraxis(colors: tuple[float, float], part: str, bar: dict[str, Any], diff
     return {"cmin": low, "cmax": high, "colorscale": style.SEQUENTIAL, "reversescale": part == "F", "colorbar": bar}
 
 
-def _square(figure: go.Figure, where: Range, slice_: Slice) -> None:
+def _square(where: Range, slice_: Slice) -> dict[str, Any]:
+    """Axes to scale: those of a slice are orthonormal, and a circle is a circle on any screen."""
     quiet = {"showgrid": False, "zeroline": False, "constrain": "domain"}
-    figure.update_xaxes(title_text=slice_.x_label, range=[where.x0, where.x1], **quiet)
-    level = {"scaleanchor": "x", "constraintoward": "top"}  # axes of a slice are orthonormal: a circle is a circle on any screen
-    figure.update_yaxes(title_text=slice_.y_label, range=[where.y0, where.y1], **level, **quiet)
+    level = {"scaleanchor": "x", "constraintoward": "top"}
+    return {
+        "xaxis": {"title": {"text": slice_.x_label}, "range": [where.x0, where.x1], **quiet},
+        "yaxis": {"title": {"text": slice_.y_label}, "range": [where.y0, where.y1], **level, **quiet},
+    }
 
 
 def figure(run: Any, iteration: int | None = None, *, part: str = "U", symbol: str = MIXTURE, points: int = 81) -> go.Figure:

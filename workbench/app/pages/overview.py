@@ -6,6 +6,7 @@ import numpy as np
 import streamlit as st
 
 from workbench.app import frame
+from workbench.app.cursor_line import cursor_line
 from workbench.runs import metrics
 from workbench.views import curves, health, matrix, timeline
 
@@ -76,7 +77,7 @@ def four_numbers(here: frame.Cursor) -> None:
 
 
 def timeline_panel(here: frame.Cursor) -> None:
-    figure = curves.mean_figure(here.run, here.iteration, here.dark)
+    figure = here.run.remember(f"mean score {here.dark}", ("eval", "metrics"), lambda: curves.mean_figure(here.run, here.dark))
     frame.chart(
         figure,
         key="mean_score",
@@ -84,11 +85,13 @@ def timeline_panel(here: frame.Cursor) -> None:
         data=lambda: curves.mean_score(here.run),
         name=f"{here.run.name}-mean-score",
     )
+    cursor_line("mean_score", here.iteration, here.dark)
 
 
 def matrix_panel(here: frame.Cursor) -> None:
+    figure = here.run.remember(f"matrix {here.dark}", ("eval",), lambda: matrix.figure(here.run, dark=here.dark))
     frame.chart(
-        matrix.figure(here.run, dark=here.dark),
+        figure,
         key="matrix",
         alt="Score on each task after each task was learnt",
         data=lambda: matrix.frame(here.run),
