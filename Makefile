@@ -39,17 +39,18 @@ lint: $(VENV)/installed ## ruff, import-linter, pyright
 	$(BIN)/lint-imports --no-logo
 	$(BIN)/pyright
 
-# LAMOL at the temperature and filter that suit it; every other method at the defaults.
-settings = $(if $(filter lamol,$(1)),--set replay.temperature=1.0 --set replay.answers=agreed)
+# LAMOL at the temperature and filter that suit it, with one generation token or (lamol_task) one a task; every other method at the defaults.
+settings = --method $(patsubst lamol_task,lamol,$(1)) $(if $(filter lamol%,$(1)),--set replay.temperature=1.0 --set replay.answers=agreed) \
+  $(if $(filter lamol_task,$(1)),--set replay.tokens=task)
 
 samples: $(VENV)/installed ## train the four runs that the app shows where there are no others, into data/runs
 	rm -rf data/runs
-	$(foreach method,lsebmcl lamol er finetune,$(BIN)/workbench train --method $(method) $(call settings,$(method)) \
+	$(foreach method,lsebmcl lamol er finetune,$(BIN)/workbench train $(call settings,$(method)) \
 	  --set recording.weights=none --set recording.chains=64 --out data/runs &&) rm data/runs/*/run.lock
 
-study: $(VENV)/installed ## the README's tables of the bundled stream: seven methods, SEEDS (0 1 2), some hours of one core
-	$(foreach seed,$(SEEDS),$(foreach method,finetune multitask er lamol lsebmcl normal gaussian,OMP_NUM_THREADS=1 \
-	  $(BIN)/workbench train --method $(method) --seed $(seed) $(call settings,$(method)) --out runs/study &&)) true
+study: $(VENV)/installed ## the README's tables of the bundled stream: eight methods, SEEDS (0 1 2), some hours of one core
+	$(foreach seed,$(SEEDS),$(foreach method,finetune multitask er lamol lamol_task lsebmcl normal gaussian,OMP_NUM_THREADS=1 \
+	  $(BIN)/workbench train --seed $(seed) $(call settings,$(method)) --out runs/study &&)) true
 	$(BIN)/workbench table --runs runs/study --json > data/results/bundled.json
 
 clean: ## remove the virtual environment and caches, never runs
