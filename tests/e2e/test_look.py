@@ -182,3 +182,26 @@ def test_the_server_is_local_and_loads_no_heavy_library(page: Page, app_url: str
         if len(line.split()) > 3 and line.split()[3] == "0A" and line.split()[1].endswith(f":{port}")
     ]
     assert listening == [f"0100007F:{port}"]
+
+
+def test_a_chart_gives_its_rows_when_asked(page: Page, app_url: str):
+    page.goto(f"{app_url}/overview?run={RUN}")
+    settled(page)
+    assert page.get_by_role("button", name="Data (CSV)").count() == 0
+    page.locator(".st-key-downloads_mean_score button").first.click()
+    button = page.get_by_role("button", name="Data (CSV)")
+    expect(button).to_be_visible()
+    with page.expect_download() as download:
+        button.click()
+    assert download.value.suggested_filename == f"{RUN}-mean-score.csv"
+    assert Path(download.value.path()).read_text().startswith("iteration,score,tasks\n")
+
+
+def test_a_chart_is_as_wide_as_its_place_in_whole_pixels(page: Page, app_url: str):
+    """At a width with a fraction plotly rounds it, finds another than Streamlit, and draws the chart a second time."""
+    page.goto(f"{app_url}/forgetting?run={RUN}")
+    settled(page)
+    widths = page.evaluate(
+        "[...document.querySelectorAll('.js-plotly-plot')].map(at => [at.closest('.stPlotlyChart').getBoundingClientRect().width, at._fullLayout.width])"
+    )
+    assert widths and all(place == drawn and place == int(place) for place, drawn in widths)
