@@ -20,8 +20,8 @@ $(VENV)/installed: pyproject.toml constraints.txt
 
 install: $(VENV)/installed ## a virtual environment with everything in it
 
-demo: $(VENV)/installed ## install, train LSEBMCL on six tenths of the bundled stream, serve the app on 127.0.0.1
-	$(BIN)/workbench train --stream bundled --method lsebmcl --set tasks.train_limit=600 --out runs --name demo
+demo: $(VENV)/installed ## install, train LSEBMCL on 450 examples a task of the bundled stream, serve the app on 127.0.0.1
+	$(BIN)/workbench train --stream bundled --method lsebmcl --set tasks.train_limit=450 --out runs --name demo
 	$(BIN)/workbench app --runs runs --port $(PORT)
 
 browser: ## Debian's Chromium for the browser tests, where there is none and it can be installed
