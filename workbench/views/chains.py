@@ -56,60 +56,34 @@ def energy_figure(
     bands: pd.DataFrame, data_energy: Array, chain: Array | None = None, *, number: int = 0, at: int = 0, index: int = 0, dark: bool = False
 ) -> go.Figure:
     """Median energy by step with the 5-95 and 25-75 % bands, the data's energy as a line, one chain [steps+1], a dot at step `at`."""
-    color = style.task_color(index, dark)
+    color, ink, data = style.task_color(index, dark), style.INK[dark], style.MUTED[dark]
     steps = bands["step"].to_numpy()
-    figure = go.Figure()
+    # Plain dicts, made into a figure once at the end: several times faster than plotly's own additions.
+    traces, layout = [], {"height": 400, "xaxis": {"title": {"text": "Langevin step"}, "dtick": max(1, len(steps) // 10)}}
+    layout["yaxis"] = {"title": {"text": "U in nats (lower = more probable)"}}
     for low, high, alpha, name in (("q05", "q95", 0.15, "5–95 % of chains"), ("q25", "q75", 0.25, "25–75 % of chains")):
         x, y = np.concatenate([steps, steps[::-1]]), np.concatenate([bands[high], bands[low][::-1]])
-        figure.add_trace(
-            go.Scatter(x=x, y=y, fill="toself", fillcolor=style.faded(color, alpha), line={"width": 0}, hoverinfo="skip", name=name)
-        )
-    figure.add_trace(
-        go.Scatter(
-            x=steps,
-            y=bands["q50"],
-            name="median",
-            mode="lines+markers",
-            line={"color": color, "width": 2.5},
-            marker={"size": 6},
-            customdata=[f"step:{k}" for k in steps],
-            hovertemplate="step %{x}: median %{y:.2f} nats<extra></extra>",
-        )
-    )
+        look = {"fill": "toself", "fillcolor": style.faded(color, alpha), "line": {"width": 0}, "hoverinfo": "skip"}
+        traces.append({"type": "scatter", "x": x, "y": y, "name": name, **look})
+    median = {"mode": "lines+markers", "line": {"color": color, "width": 2.5}, "marker": {"size": 6}}
+    told = {"customdata": [f"step:{k}" for k in steps], "hovertemplate": "step %{x}: median %{y:.2f} nats<extra></extra>"}
+    traces.append({"type": "scatter", "x": steps, "y": bands["q50"].to_numpy(), "name": "median", **median, **told})
     if len(data_energy):
-        low, middle, high = np.quantile(data_energy, [0.05, 0.5, 0.95])
-        data = style.MUTED[dark]
-        figure.add_hrect(y0=low, y1=high, fillcolor=data, opacity=0.12, line_width=0)
-        figure.add_hline(
-            y=middle,
-            line={"color": data, "width": 2, "dash": "dash"},
-            annotation_text=f"data codes: median {middle:.2f}",
-            annotation_position="top right",
-        )
+        low, middle, high = (float(value) for value in np.quantile(data_energy, [0.05, 0.5, 0.95]))
+        across = {"xref": "x domain", "x0": 0, "x1": 1}
+        layout["shapes"] = [
+            {"type": "rect", **across, "y0": low, "y1": high, "fillcolor": data, "opacity": 0.12, "line": {"width": 0}},
+            {"type": "line", **across, "y0": middle, "y1": middle, "line": {"color": data, "width": 2, "dash": "dash"}},
+        ]
+        place = {"xref": "x domain", "x": 1, "xanchor": "right", "y": middle, "yanchor": "bottom", "showarrow": False}
+        layout["annotations"] = [{"text": f"data codes: median {middle:.2f}", **place}]
     if chain is not None:
-        figure.add_trace(
-            go.Scatter(
-                x=steps,
-                y=chain,
-                mode="lines",
-                name=f"chain {number}",
-                line={"color": style.INK[dark], "width": 1.5},
-                hovertemplate="step %{x}: %{y:.2f} nats<extra>chain</extra>",
-            )
-        )
-        figure.add_trace(
-            go.Scatter(
-                x=[at],
-                y=[chain[at]],
-                mode="markers",
-                name=f"step {at}",
-                marker={"size": 14, "color": style.INK[dark], "symbol": "circle-open", "line": {"width": 3}},
-                hoverinfo="skip",
-            )
-        )
-    figure.update_xaxes(title_text="Langevin step", dtick=max(1, len(steps) // 10))
-    figure.update_yaxes(title_text="U in nats (lower = more probable)")
-    return figure.update_layout(height=400)
+        line = {"mode": "lines", "line": {"color": ink, "width": 1.5}, "hovertemplate": "step %{x}: %{y:.2f} nats<extra>chain</extra>"}
+        ring = {"size": 14, "color": ink, "symbol": "circle-open", "line": {"width": 3}}
+        traces.append({"type": "scatter", "x": steps, "y": chain, "name": f"chain {number}", **line})
+        here = {"x": [at], "y": [chain[at]], "mode": "markers", "name": f"step {at}", "marker": ring, "hoverinfo": "skip"}
+        traces.append({"type": "scatter", **here})
+    return go.Figure({"data": traces, "layout": layout})
 
 
 def enough_steps(bands: pd.DataFrame, data_energy: Array) -> str:

@@ -150,24 +150,22 @@ def add_codes(
 
 def add_chain_ends(figure: go.Figure, slice_: Slice, z: Array) -> None:
     """Start (open) and end (filled) of every chain, z [steps+1, n, d]."""
+    traces = []
     for name, points, symbol in (("chain starts", z[0], "circle-open"), ("chain ends", z[-1], "circle")):  # coral: seen on paper and map
-        xy = slice_.project(points)
-        figure.add_trace(
-            go.Scatter(
-                x=xy[:, 0],
-                y=xy[:, 1],
-                name=name,
-                mode="markers",
-                customdata=[f"chain:{k}" for k in range(len(xy))],
-                marker={
-                    "symbol": symbol,
-                    "size": 6,
-                    "color": "#FF7F6B",
-                    "line": {"color": "#FFFFFF" if symbol == "circle" else "#FF7F6B", "width": 1},
-                },
-                hovertemplate="%{customdata}<extra>" + name + "</extra>",
-            )
+        xy, edge = slice_.project(points), "#FFFFFF" if symbol == "circle" else "#FF7F6B"
+        traces.append(
+            {
+                "type": "scatter",
+                "x": xy[:, 0],
+                "y": xy[:, 1],
+                "name": name,
+                "mode": "markers",
+                "customdata": [f"chain:{k}" for k in range(len(xy))],
+                "marker": {"symbol": symbol, "size": 6, "color": "#FF7F6B", "line": {"color": edge, "width": 1}},
+                "hovertemplate": "%{customdata}<extra>" + name + "</extra>",
+            }
         )
+    figure.add_traces(traces)
 
 
 def add_trajectory(
@@ -195,59 +193,26 @@ def add_trajectory(
             )
         )
         return
-    figure.add_trace(
-        go.Scatter(
-            x=xy[:, 0],
-            y=xy[:, 1],
-            name=name,
-            mode="lines",
-            hoverinfo="skip",
-            line={"color": "rgba(255,255,255,0.75)", "width": 1.5},
-            legendgroup=name,
-            showlegend=False,
-        )
-    )
+    line, steps = {"color": "rgba(255,255,255,0.75)", "width": 1.5}, [f"step:{k}" for k in range(len(z))]
     symbols = ["circle-open-dot", *["circle"] * (len(z) - 2), "circle"][: len(z)]
-    steps = [f"step:{k}" for k in range(len(z))]
-    figure.add_trace(
-        go.Scatter(
-            x=xy[:, 0],
-            y=xy[:, 1],
-            name=name,
-            mode="markers",
-            text=text,
-            customdata=steps,
-            hovertemplate="%{text}<extra></extra>",
-            marker={**marker, "opacity": opacity, "symbol": symbols},
-            legendgroup=name,
-            showlegend=False,
-        )
-    )
     # A marker coloured by value is black in the legend; this one is seen on paper and on black.
     legend = {"symbol": "circle", "size": 10, "color": "#FFFFFF", "line": {"color": "#888888", "width": 2}}
-    figure.add_trace(go.Scatter(x=[None], y=[None], name=name, mode="markers", marker=legend, legendgroup=name))
-    for k, sign in ((0, "○"), (len(z) - 1, "●")):
-        figure.add_annotation(
-            x=xy[k, 0],
-            y=xy[k, 1],
-            text=f"{sign} {'start' if k == 0 else 'end'}",
-            showarrow=False,
-            yshift=15,
-            font={"color": "#FFFFFF", "size": 12},
-            bgcolor="rgba(20,20,20,0.55)",
-        )
+    way = {"type": "scatter", "x": xy[:, 0], "y": xy[:, 1], "name": name, "legendgroup": name, "showlegend": False}
+    told = {"text": text, "customdata": steps, "hovertemplate": "%{text}<extra></extra>"}
+    traces = [
+        {**way, "mode": "lines", "hoverinfo": "skip", "line": line},
+        {**way, **told, "mode": "markers", "marker": {**marker, "opacity": opacity, "symbol": symbols}},
+        {"type": "scatter", "x": [None], "y": [None], "name": name, "mode": "markers", "marker": legend, "legendgroup": name},
+    ]
     if at is not None and 0 <= at < len(z):
-        figure.add_trace(
-            go.Scatter(
-                x=xy[[at], 0],
-                y=xy[[at], 1],
-                name=f"step {at}",
-                mode="markers",
-                hoverinfo="skip",
-                showlegend=False,
-                marker={"size": 20, "symbol": "circle-open", "color": "#FF2D2D", "line": {"width": 3}},
-            )
-        )
+        ring = {"size": 20, "symbol": "circle-open", "color": "#FF2D2D", "line": {"width": 3}}
+        here = {"x": xy[[at], 0], "y": xy[[at], 1], "name": f"step {at}", "legendgroup": None}
+        traces.append({**way, **here, "mode": "markers", "hoverinfo": "skip", "marker": ring})
+    figure.add_traces(traces)
+    drawn: Any = figure.layout
+    look = {"showarrow": False, "yshift": 15, "font": {"color": "#FFFFFF", "size": 12}, "bgcolor": "rgba(20,20,20,0.55)"}
+    ends = [{"x": xy[k, 0], "y": xy[k, 1], "text": words, **look} for k, words in ((0, "○ start"), (len(z) - 1, "● end"))]
+    drawn.annotations = [*drawn.annotations, *ends]
 
 
 def add_marks(figure: go.Figure, slice_: Slice, marks: Mapping[str, Array], name: str, symbol: str = "x", color: str = "#FFFFFF") -> None:

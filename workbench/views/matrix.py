@@ -56,66 +56,58 @@ def figure(run: Any, kind: str = "generated", dark: bool = False) -> go.Figure:
     names = [shorten(task, 14) for task in tasks]
     rows, columns = np.nonzero(np.isfinite(matrix))
     values = matrix[rows, columns]
-    figure = go.Figure()
-    figure.add_heatmap(
-        z=matrix,
-        x=list(range(len(tasks))),
-        y=list(range(shown)),
-        zmin=0,
-        zmax=100,
-        hoverinfo="skip",
-        xgap=2,
-        ygap=2,
-        colorscale=style.SCORE_SCALE_DARK if dark else style.SCORE_SCALE,
-        colorbar={"title": {"text": "score", "side": "right", "font": {"size": 12}}, "thickness": 10, "outlinewidth": 0},
-    )
     size = 12 if len(tasks) <= 8 else 9
-    figure.add_scatter(
-        x=columns,
-        y=rows,
-        mode="markers+text",
-        text=[f"{value:.0f}" for value in values],
-        textfont={"size": size, "color": [_ink(value, dark) for value in values]},
-        marker={"size": max(12, 320 // max(len(tasks), 1) // 2), "opacity": 0, "symbol": "square"},
-        customdata=[[ends.get(tasks[row], 0), tasks[column]] for row, column in zip(rows, columns, strict=True)],
-        hovertext=[f"{names[column]} after {names[row]}: {value:.1f}" for row, column, value in zip(rows, columns, values, strict=True)],
-        hoverinfo="text",
-        showlegend=False,
-        selected={"marker": {"opacity": 0}},
-        unselected={"marker": {"opacity": 0}},
-    )
-    for index in range(shown):
-        figure.add_shape(
-            type="rect",
-            x0=index - 0.5,
-            x1=index + 0.5,
-            y0=index - 0.5,
-            y1=index + 0.5,
-            line={"color": style.task_color(index, dark), "width": 2},
-        )
-    figure.update_xaxes(
-        tickvals=list(range(len(tasks))),
-        ticktext=names,
-        title="score on",
-        side="bottom",
-        showgrid=False,
-        zeroline=False,
-        range=[-0.5, len(tasks) - 0.5],
-    )
-    figure.update_yaxes(
-        tickvals=list(range(shown)),
-        ticktext=names[:shown],
-        title="after learning",
-        showgrid=False,
-        zeroline=False,
-        range=[shown - 0.5, -0.5],
-    )
-    return style.dress(
-        figure,
-        dark,
-        height=max(280, 120 + 46 * min(shown, 6) + 26 * max(shown - 6, 0)),
-        margin={"t": 16, "l": 52 + 7 * max(map(len, names)), "b": 60},
-    )
+    # Plain dicts, made into a figure once at the end: several times faster than plotly's own additions.
+    cells = {
+        "type": "heatmap",
+        "z": matrix,
+        "x": list(range(len(tasks))),
+        "y": list(range(shown)),
+        "zmin": 0,
+        "zmax": 100,
+        "hoverinfo": "skip",
+        "xgap": 2,
+        "ygap": 2,
+        "colorscale": style.SCORE_SCALE_DARK if dark else style.SCORE_SCALE,
+        "colorbar": {"title": {"text": "score", "side": "right", "font": {"size": 12}}, "thickness": 10, "outlinewidth": 0},
+    }
+    numbers = {
+        "type": "scatter",
+        "x": columns,
+        "y": rows,
+        "mode": "markers+text",
+        "text": [f"{value:.0f}" for value in values],
+        "textfont": {"size": size, "color": [_ink(value, dark) for value in values]},
+        "marker": {"size": max(12, 320 // max(len(tasks), 1) // 2), "opacity": 0, "symbol": "square"},
+        "customdata": [[ends.get(tasks[row], 0), tasks[column]] for row, column in zip(rows, columns, strict=True)],
+        "hovertext": [f"{names[column]} after {names[row]}: {value:.1f}" for row, column, value in zip(rows, columns, values, strict=True)],
+        "hoverinfo": "text",
+        "showlegend": False,
+        "selected": {"marker": {"opacity": 0}},
+        "unselected": {"marker": {"opacity": 0}},
+    }
+    frames = [
+        {
+            "type": "rect",
+            "x0": at - 0.5,
+            "x1": at + 0.5,
+            "y0": at - 0.5,
+            "y1": at + 0.5,
+            "line": {"color": style.task_color(at, dark), "width": 2},
+        }
+        for at in range(shown)
+    ]
+    plain = {"showgrid": False, "zeroline": False}
+    layout = {
+        "shapes": frames,
+        "height": max(280, 120 + 46 * min(shown, 6) + 26 * max(shown - 6, 0)),
+        "margin": {"t": 16, "l": 52 + 7 * max(map(len, names)), "b": 60},
+        "xaxis": {"title": {"text": "score on"}, "tickvals": list(range(len(tasks))), "ticktext": names, "side": "bottom", **plain}
+        | {"range": [-0.5, len(tasks) - 0.5]},
+        "yaxis": {"title": {"text": "after learning"}, "tickvals": list(range(shown)), "ticktext": names[:shown], **plain}
+        | {"range": [shown - 0.5, -0.5]},
+    }
+    return style.dress(go.Figure({"data": [cells, numbers], "layout": layout}), dark)
 
 
 def _ink(value: float, dark: bool) -> str:

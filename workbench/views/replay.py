@@ -129,22 +129,31 @@ def reasons_figure(samples: Frame, tasks: Sequence[str], dark: bool = False) -> 
     colors = {"kept": palette[2], "spare": MUTED[dark]} | {
         verdict: palette[(5, 1, 3, 6, 4, 0, 7)[i % 7]] for i, verdict in enumerate(others)
     }
-    figure = go.Figure()
+    bars = []
     for verdict in [name for name in ("kept", "spare", *others) if name in set(rows["verdict"])]:
         n = rows[rows["verdict"] == verdict].set_index("task")["n"].reindex(present, fill_value=0)
-        figure.add_bar(
-            y=[in_figure(task, 24) for task in present],
-            x=n.to_numpy(dtype=float),
-            name=in_figure(verdict or "no verdict", 40),
-            orientation="h",
-            marker={"color": colors.get(verdict, MUTED[dark]), "line": {"width": 0}},
-            hovertemplate="%{y}: %{x} " + in_figure(verdict, 40) + "<extra></extra>",
+        bars.append(
+            {
+                "type": "bar",
+                "y": [in_figure(task, 24) for task in present],
+                "x": n.to_numpy(dtype=float),
+                "name": in_figure(verdict or "no verdict", 40),
+                "orientation": "h",
+                "marker": {"color": colors.get(verdict, MUTED[dark]), "line": {"width": 0}},
+                "hovertemplate": "%{y}: %{x} " + in_figure(verdict, 40) + "<extra></extra>",
+            }
         )
     height = max(260, 110 + 34 * len(present))
-    figure.update_layout(barmode="stack", bargap=1 - min(0.68, 36 * len(present) / (height - 90)), legend={"traceorder": "normal"})
-    figure.update_yaxes(autorange="reversed", showgrid=False)
-    figure.update_xaxes(title="texts generated", rangemode="tozero")
-    return dress(figure, dark, height=height, margin={"t": 40})
+    layout = {
+        "barmode": "stack",
+        "bargap": 1 - min(0.68, 36 * len(present) / (height - 90)),
+        "legend": {"traceorder": "normal"},
+        "xaxis": {"title": {"text": "texts generated"}, "rangemode": "tozero"},
+        "yaxis": {"autorange": "reversed", "showgrid": False},
+        "height": height,
+        "margin": {"t": 40},
+    }
+    return dress(go.Figure({"data": bars, "layout": layout}), dark)
 
 
 def body(row: Mapping[str, Any]) -> str:
@@ -344,10 +353,12 @@ def energy_figure(samples: Frame, tasks: Sequence[str], dark: bool = False) -> g
     known = samples.dropna(subset=["energy"])
     if known.empty:
         return empty("These texts were not drawn from an energy.", dark)
-    result = go.Figure()
+    bars = []
     for kept, name, color in ((True, "kept", task_color(2, dark)), (False, "refused or spare", task_color(5, dark))):
         own = known[known["kept"] == kept]
         if len(own):
-            result.add_histogram(x=own["energy"].to_numpy(), name=name, marker={"color": color}, opacity=0.65, nbinsx=40)
-    result.update_layout(barmode="overlay", xaxis_title="energy U(z), nats", yaxis_title="texts")
-    return dress(result, dark, height=260, margin={"t": 36})
+            look = {"name": name, "marker": {"color": color}, "opacity": 0.65, "nbinsx": 40}
+            bars.append({"type": "histogram", "x": own["energy"].to_numpy(), **look})
+    axes = {"xaxis": {"title": {"text": "energy U(z), nats"}}, "yaxis": {"title": {"text": "texts"}}}
+    layout = {"barmode": "overlay", "height": 260, "margin": {"t": 36}, **axes}
+    return dress(go.Figure({"data": bars, "layout": layout}), dark)

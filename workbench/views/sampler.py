@@ -129,7 +129,8 @@ def bench(figure: go.Figure, chains: Walk, slice_: Slice, where: Range, data_ene
         both.add_trace(trace, 1, column)
     at = _frame_steps(steps)
     both.frames = [go.Frame(name=str(k), data=_moving(xy, chains.energy, k, shown), traces=[first, first + 1, first + 2]) for k in at]
-    both.update_layout(coloraxis=figure.layout.coloraxis, height=590, margin={"t": 30, "b": 110, "r": 20, "l": 60})
+    layout: Any = figure.layout
+    both.update_layout(coloraxis=layout.coloraxis, height=590, margin={"t": 30, "b": 110, "r": 20, "l": 60})
     both.update_layout(coloraxis_colorbar={"x": 0.43, "len": 1.0, "thickness": 10}, showlegend=False)
     both.update_xaxes(title_text=slice_.x_label, range=[where.x0, where.x1], showgrid=False, zeroline=False, row=1, col=1)
     both.update_yaxes(title_text=slice_.y_label, range=[where.y0, where.y1], showgrid=False, zeroline=False, row=1, col=1)
