@@ -27,9 +27,9 @@ demo: $(VENV)/installed ## install, train LSEBMCL on 450 examples a task of the 
 browser: ## Debian's Chromium for the browser tests, where there is none and it can be installed
 	@command -v chromium chromium-browser google-chrome >/dev/null || ./.ci/chromium
 
-# Three workers on two cores: a test that waits for a browser leaves its core to another.
 test: $(VENV)/installed lint browser ## everything that CI checks
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder --nbmake --nbmake-timeout=300 tests notebooks
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --nbmake notebooks --nbmake-timeout=300
 
 e2e: $(VENV)/installed browser ## the app in a real browser
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/e2e
