@@ -85,7 +85,10 @@ def sample_card(
     strip: bool = True,
     dark: bool = False,
 ) -> None:
-    """One sample in a bordered block, to be rated once there is a rater's name. real: to show the nearest real example (`row` then needs nearest_task and nearest_at)."""
+    """One sample in a bordered block, to be rated once there is a rater's name.
+
+    real: to show the nearest real example (`row` then needs nearest_task and nearest_at).
+    """
     key = key or f"card_{run.name}_{row['sample_id']}"
     with st.container(border=True, key=key):
         _text_cards(f"{key}_text", [_card(row, task_colors(list(tasks or run.info.tasks), dark), real)])

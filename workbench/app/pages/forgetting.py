@@ -128,7 +128,7 @@ def replay_panel(here: frame.Cursor) -> None:
     with st.container(horizontal=True, gap="medium"):
         frame.link("replay", f"All {len(chosen)} on the Replay page", icon=":material/history:")
         frame.link("energy", "The energy at this moment", icon=":material/terrain:")
-        for chain in shown["chain"].dropna().astype(int)[:SHOWN]:
+        for chain in shown["chain"].dropna().astype(int).loc[lambda chains: chains >= 0]:
             frame.link("chains", f"Chain {chain}", icon=":material/timeline:", params={"chain": str(chain)})
 
 

@@ -108,9 +108,11 @@ WATCH = """() => {
     return chart?.querySelector('.main-svg') && chart.ariaLabel + lines;
   };
   const [before, begun] = [picture(), performance.now()];
+  const turn = (window.turn = (window.turn ?? 0) + 1);
   window.drawn = 1e9;
   const look = () => {
     const now = picture();
+    if (turn !== window.turn) return;
     if (now && now !== before) window.drawn = performance.now() - begun;
     else requestAnimationFrame(look);
   };
