@@ -126,8 +126,13 @@ class ReplayConfig(Section):
     source: Literal["energy", "normal", "gaussian", "stored"] = Field(
         "energy", description="where latents of lsebmcl come from: chains on the energy, or a control on the same decoder"
     )
-    answers: Literal["generated", "relabelled", "agreed"] = Field(
-        "relabelled", description="answer as decoded; by the model's own question-answering pass; or kept only where both agree"
+    answers: Literal["generated", "relabelled", "agreed", "relaxed"] = Field(
+        "relaxed",
+        description="answer as decoded; by the model's own question-answering pass; kept only where both agree; or, relaxed, that pass's "
+        "distributions (o2 of Eq. 4) instead of its likeliest tokens",
+    )
+    choice: Literal["first", "coverage"] = Field(
+        "coverage", description="which of the samples that pass are kept: the first, or those that together cover most of the words decoded"
     )
     shaped: bool = Field(True, description="let nothing be decoded but context, __sep__, question, __ans__, answer, end")
     balanced: bool = Field(

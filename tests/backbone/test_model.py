@@ -7,7 +7,7 @@ import torch
 from torch.nn.functional import cross_entropy
 
 from workbench.backbone.model import Backbone, pick
-from workbench.backbone.nll import nll
+from workbench.backbone.nll import nll, relaxed_targets
 from workbench.backbone.sequences import gen_batch, pad_ids
 from workbench.backbone.tokens import BackboneError
 
@@ -136,6 +136,43 @@ def test_nll_sums_the_scored_tokens_of_each_row(tiny: Backbone) -> None:
         for row, ids in enumerate(prompts_of(tiny)[1:]):
             expected = cross_entropy(tiny.logits(hidden[row, : len(ids) - 1]), torch.tensor(ids[1:]), reduction="sum")
             torch.testing.assert_close(found[row], expected)
+
+
+def test_a_relaxed_row_is_scored_by_its_distributions_and_the_others_by_their_tokens(tiny: Backbone) -> None:
+    batch = gen_batch(prompts_of(tiny)[1:], tiny.tokens.pad_id)
+    with torch.no_grad():
+        hidden = tiny.hidden(batch.ids, batch.lengths)
+        hard = nll(tiny, hidden, batch)
+        scored = hidden[0, : int(hard.tokens[0])]
+        log_p = tiny.logits(scored).log_softmax(-1)
+        ids = torch.tensor([[3, 9]]).repeat(len(scored), 1)
+        found = nll(tiny, hidden, batch, [(ids, torch.tensor([[0.75, 0.25]]).repeat(len(scored), 1)), *[None] * (len(batch.ids) - 1)])
+    torch.testing.assert_close(found.nats[0], -(0.75 * log_p[:, 3] + 0.25 * log_p[:, 9]).sum())
+    torch.testing.assert_close(found.nats[1:], hard.nats[1:])
+    assert torch.equal(found.tokens, hard.tokens)
+
+
+def test_all_weight_on_the_tokens_is_the_hard_answer(tiny: Backbone) -> None:
+    batch = gen_batch(prompts_of(tiny)[1:], tiny.tokens.pad_id)
+    with torch.no_grad():
+        hidden = tiny.hidden(batch.ids, batch.lengths)
+        hard = nll(tiny, hidden, batch)
+        targets = batch.targets.split(hard.tokens.tolist())
+        found = nll(tiny, hidden, batch, [(ids[:, None], torch.ones(len(ids), 1)) for ids in targets])
+    torch.testing.assert_close(found.nats, hard.nats)
+
+
+def test_a_model_has_nothing_to_learn_from_its_own_distributions(tiny: Backbone) -> None:
+    batch = gen_batch(prompts_of(tiny)[1:], tiny.tokens.pad_id)
+    own = relaxed_targets(tiny, tiny.hidden(batch.ids, batch.lengths), batch, len(tiny.tokens))
+    assert [len(ids) for ids, _ in own] == batch.answer_mask.sum(1).tolist()
+
+    def gradient(relaxed: list) -> float:
+        tiny.zero_grad()
+        nll(tiny, tiny.hidden(batch.ids, batch.lengths), batch, relaxed).per_sample.backward()
+        return sum(float(parameter.grad.norm()) for parameter in tiny.parameters() if parameter.grad is not None)
+
+    assert gradient(own) < 1e-4 * gradient([])
 
 
 @pytest.mark.parametrize("tuning", ["full", "lora"])

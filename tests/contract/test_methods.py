@@ -130,11 +130,11 @@ def test_task_tokens_ask_lamol_for_a_task(finished) -> None:
     assert set(Run(finished("lamol")).table("samples").task) == {"any"}
 
 
-@pytest.mark.parametrize("answers", ["generated", "relabelled", "agreed"])
+@pytest.mark.parametrize("answers", ["generated", "relabelled", "agreed", "relaxed"])
 def test_answers_are_where_they_should_come_from(answers: str, finished) -> None:
     samples = Run(finished("lamol", replay={"answers": answers})).table("samples")
     kept = samples[samples.kept]
-    wanted = kept.answer_relabelled if answers == "relabelled" else kept.answer_generated
+    wanted = kept.answer_relabelled if answers in ("relabelled", "relaxed") else kept.answer_generated
     assert (kept.answer == wanted).all()
     if answers == "agreed":
         assert (kept.answer_generated == kept.answer_relabelled).all()

@@ -19,7 +19,7 @@ from workbench.tasks import load_stream
 def learner(mini_backbone: Path) -> Learner:
     from workbench.backbone.load import load_backbone
 
-    config = mini.config(mini_backbone, "lamol", replay={"answers": "agreed", "budget": 3.0, "balanced": False})
+    config = mini.config(mini_backbone, "lamol", replay={"answers": "agreed", "budget": 3.0, "balanced": False, "choice": "first"})
     return Learner(config, load_backbone(config.backbone, 4, "cpu", torch.Generator().manual_seed(0)), {})
 
 
@@ -83,6 +83,42 @@ def test_malformed_text_is_refused_with_its_text_kept(learner: Learner, monkeypa
     assert samples[0].text == "no separators here"
 
 
+def test_the_choice_by_coverage_keeps_as_many_of_each_label_and_more_words(learner: Learner, monkeypatch: pytest.MonkeyPatch) -> None:
+    replay = learner.config.replay.model_copy(update={"balanced": True, "choice": "coverage"})
+    learner.config = learner.config.model_copy(update={"replay": replay})
+    texts = [("the plot " * 3, "good?", "positive"), ("the plot " * 4, "good?", "positive"), ("a rare old ship", "good?", "positive")]
+    script(learner, [*texts, ("the plot " * 2, "good?", "negative"), ("quiet songs", "good?", "negative")], monkeypatch)
+    samples = draw(learner, n=2, spare=5)
+    assert refusals(samples) == {"kept": 2, "spare": 3}
+    assert {(sample.context, sample.answer) for sample in samples if sample.kept} == {
+        ("a rare old ship", "positive"),
+        ("quiet songs", "negative"),
+    }
+
+
+def test_a_relaxed_answer_is_the_answering_pass_itself(learner: Learner, monkeypatch: pytest.MonkeyPatch) -> None:
+    learner.config = learner.config.model_copy(update={"replay": learner.config.replay.model_copy(update={"answers": "relaxed"})})
+    script(learner, [("text one", "good?", "positive")], monkeypatch, answers=["negative"])
+    (sample, *others) = draw(learner, n=1)
+    assert sample.answer == "negative" and sample.answer_generated == "positive" and not others
+    assert sample.relaxed is not None
+    ids, probabilities = sample.relaxed
+    tokens, backbone = learner.backbone.tokens, learner.backbone
+    row = [*tokens.encode("text one"), tokens.sep_id, *tokens.encode("good?"), tokens.ans_id, *tokens.encode("negative"), tokens.eos_id]
+    answer = len(tokens.encode("negative")) + 1
+    with torch.no_grad():
+        logits = backbone.logits(backbone.hidden(torch.tensor([row]), torch.tensor([len(row)])))[0, -answer - 1 : -1]
+    assert len(ids) == answer and torch.equal(ids, logits.topk(ids.shape[1]).indices)
+    torch.testing.assert_close(probabilities, logits.topk(ids.shape[1]).values.softmax(1))
+    torch.testing.assert_close(probabilities.sum(1), torch.ones(answer))
+
+
+def test_what_is_not_kept_has_no_distributions(learner: Learner, monkeypatch: pytest.MonkeyPatch) -> None:
+    learner.config = learner.config.model_copy(update={"replay": learner.config.replay.model_copy(update={"answers": "relaxed"})})
+    script(learner, [(f"text {number}", "good?", "positive") for number in range(30)], monkeypatch)
+    assert [sample.relaxed is not None for sample in draw(learner, n=2, spare=4)] == [True, True, False, False]
+
+
 def test_spares_are_decoded_for_the_codes_but_not_kept(learner: Learner, monkeypatch: pytest.MonkeyPatch) -> None:
     script(learner, [(f"text {number}", "good?", "positive") for number in range(30)], monkeypatch)
     counts = refusals(draw(learner, n=3, spare=10))
@@ -138,10 +174,25 @@ def test_an_answer_of_a_form_that_the_task_never_had_is_refused(
     assert samples[0].well_formed is not bool(fault)
 
 
+@pytest.mark.parametrize(("question", "verdict"), [("good?", "kept"), ("goodverar", "question not of the task")])
+def test_a_question_that_a_task_of_one_question_never_asked_is_refused(
+    question: str, verdict: str, learner: Learner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script(learner, [("some text", question, "positive")], monkeypatch)
+    assert draw(learner, n=1, task=KnownTask("sentiment", ("positive", "negative"), 0, questions=("good?",)))[0].verdict == verdict
+    script(learner, [("some text", question, "positive")], monkeypatch)
+    assert draw(learner, n=1)[0].verdict == "kept"
+
+
 def decoding(learner: Learner, context: str, question: str, answer: str):
     tokens = learner.backbone.tokens
     row = [*tokens.encode(context), tokens.sep_id, *tokens.encode(question), tokens.ans_id, *tokens.encode(answer)]
     return lambda learner, task, z, n, generator: [row] * n
+
+
+def test_the_question_of_a_task_is_learnt_where_it_is_always_the_same(learner: Learner) -> None:
+    few = {task.name: learn(learner, task).questions for task in load_stream("bundled", None).tasks}
+    assert few["sentiment"] == ("Is this review negative or positive?",) and few["sql"] is not None and few["srl"] is None
 
 
 def test_the_form_of_answers_is_learnt_with_the_task(learner: Learner) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from workbench.backbone.nll import Nll, nll
+from workbench.backbone.nll import Nll, Relaxed, nll
 from workbench.backbone.sequences import Batch, gen_batch, gen_ids, qa_batch
 from workbench.config import ConfigError, method_names, nearest
 from workbench.replay.base import KnownTask, Learner, ReplaySample, Source, replay_count, stands_in
@@ -24,12 +24,16 @@ from workbench.tasks.example import Task
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One training sequence: ids of the QA sequence, length of its prompt, its task (or `any`), whether it is replayed."""
+    """One training sequence: ids of the QA sequence, length of its prompt, its task (or `any`), whether it is replayed.
+
+    relaxed: distributions over answer and end that are learnt in the QA pass instead of its tokens.
+    """
 
     ids: list[int]
     prompt: int
     task: str
     replayed: bool
+    relaxed: Relaxed | None = None
 
 
 @dataclass
@@ -67,10 +71,17 @@ class Losses:
 
 
 def answer_loss(batch: MixedBatch) -> tuple[Nll, Tensor]:
-    """(L_QA = E_Theta(x, y_gold), the negative log-likelihood of answer and end token; hidden states [b, n, h]) of the QA pass."""
+    """(L_QA = E_Theta(x, y), the negative log-likelihood of answer and end token; hidden states [b, n, h]) of the QA pass.
+
+    y is the answer's tokens, one-hot in both operators' slots; of a relaxed answer o2 is the distribution kept with it (Eq. 4).
+    """
     backbone = batch.learner.backbone
     hidden = backbone.hidden(batch.qa.ids, batch.qa.lengths)
-    return nll(backbone, hidden, batch.qa), hidden
+    return nll(backbone, hidden, batch.qa, [item.relaxed for item in batch.items]), hidden
+
+
+FEW_QUESTIONS = 4
+"""Up to so many different questions in all its training examples are a property of a task, as its labels are, and no stored example."""
 
 
 class Base:
@@ -124,6 +135,7 @@ class Base:
 
 def learn(learner: Learner, task: Task) -> KnownTask:
     """Count a task as learnt."""
+    questions = tuple(dict.fromkeys(example.question for example in task.train))
     targets = [(example.answers[0], example.context) for example in task.train]
     known = KnownTask(
         task.name,
@@ -131,6 +143,7 @@ def learn(learner: Learner, task: Task) -> KnownTask:
         len(learner.tasks),
         unanswerable=any(not answer.strip() for answer, _ in targets),
         extractive=all(stands_in(answer, context) for answer, context in targets),
+        questions=questions if len(questions) <= FEW_QUESTIONS else None,
     )
     learner.tasks.append(known)
     return known

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from workbench.backbone.model import Backbone
+from workbench.backbone.nll import Relaxed
 from workbench.config import RunConfig
 from workbench.energy.encoder import Encoder
 from workbench.runs.clock import Clock
@@ -25,7 +26,8 @@ class ReplaySample:
 
     task: the task asked for (`any` where the source cannot be asked); origin: real, language_model, energy, normal, gaussian or
     stored; chain: number of its Langevin chain or code within the draw; energy: U(z) in nats at the chain's end; verdict: `kept`
-    or why it was refused; generation: how many times the text's task has been generated since its real data (0: real).
+    or why it was refused; generation: how many times the text's task has been generated since its real data (0: real); relaxed: the
+    distributions over its answer and the end that are learnt (replay.answers: relaxed), or None where its tokens are.
     """
 
     task: str
@@ -42,6 +44,7 @@ class ReplaySample:
     answer_generated: str = ""
     answer_relabelled: str = ""
     seconds: float = 0.0
+    relaxed: Relaxed | None = None
 
     @property
     def kept(self) -> bool:
@@ -59,9 +62,10 @@ class ReplaySample:
 
 @dataclass(frozen=True, slots=True)
 class KnownTask:
-    """A task that has been learnt: its name, its closed answer set or None, its place in the order (from 0), the form of its answers.
+    """A task that has been learnt: its name, its closed answer set or None, its place in the order (from 0), the form of its samples.
 
-    unanswerable: some training answer is empty; extractive: every training answer stands in its context.
+    unanswerable: some training answer is empty; extractive: every training answer stands in its context; questions: those of its
+    training examples where they are few (a task that asks the same of every text), or None.
     """
 
     name: str
@@ -69,14 +73,17 @@ class KnownTask:
     place: int
     unanswerable: bool = True
     extractive: bool = False
+    questions: tuple[str, ...] | None = None
 
-    def fault(self, answer: str, context: str) -> str:
-        """Why no training example of the task has such an answer, or an empty string."""
+    def fault(self, sample: ReplaySample) -> str:
+        """Why no training example of the task has such a question or answer, or an empty string."""
+        if self.questions is not None and sample.question not in self.questions:
+            return "question not of the task"
         if self.labels is not None:
-            return "" if answer in self.labels else "answer not in the label set"
-        if not answer.strip():
+            return "" if sample.answer in self.labels else "answer not in the label set"
+        if not sample.answer.strip():
             return "" if self.unanswerable else "empty answer"
-        return "answer not in the context" if self.extractive and not stands_in(answer, context) else ""
+        return "answer not in the context" if self.extractive and not stands_in(sample.answer, sample.context) else ""
 
 
 @dataclass

@@ -12,10 +12,15 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from workbench.backbone.sequences import parse, prompt_ids
+from workbench.backbone.nll import relaxed_targets
+from workbench.backbone.sequences import parse, prompt_ids, qa_batch, qa_ids
 from workbench.replay.base import ANY_TASK, KnownTask, Learner, ReplaySample
+from workbench.replay.coverage import covering
 
 ANSWER_TOKENS = 48
+RELAXED_BATCH = 128
+RELAXED_TOP = 20
+"""Likeliest tokens a place that a relaxed answer keeps: the rest of the vocabulary holds next to nothing of an answer's distribution."""
 
 
 class Proposal(NamedTuple):
@@ -57,7 +62,10 @@ def generate(learner: Learner, asked: Asked, propose: Callable[[int], Proposal],
             sample = replace(sample, answer=_final_answer(sample, learner.config.replay.answers), seconds=seconds)
             full = _full(samples, asked, sample, learner.config.replay.balanced)
             samples.append(replace(sample, verdict=_verdict(sample, asked, seen, full, learner.config.replay.answers)))
-    return _filled(samples, asked)
+    samples = _filled(samples, asked)
+    if learner.config.replay.choice == "coverage":
+        samples = _covering(learner, asked, samples)
+    return _relaxed(learner, samples) if learner.config.replay.answers == "relaxed" else samples
 
 
 def _full(samples: list[ReplaySample], asked: Asked, sample: ReplaySample, balanced: bool) -> bool:
@@ -76,6 +84,21 @@ def _filled(samples: list[ReplaySample], asked: Asked) -> list[ReplaySample]:
     spare = {place for place, sample in enumerate(samples) if sample.verdict == "spare"}
     chosen = set(sorted(spare)[:missing]) if missing > 0 else set()
     return [replace(sample, verdict="kept") if place in chosen else sample for place, sample in enumerate(samples)]
+
+
+def _covering(learner: Learner, asked: Asked, samples: list[ReplaySample]) -> list[ReplaySample]:
+    """As many kept as before, of each label where labels are balanced, but those of all that passed whose tokens together cover most."""
+    passed = [place for place, sample in enumerate(samples) if sample.verdict in ("kept", "spare")]
+    by_label = asked.task is not None and asked.task.labels is not None and learner.config.replay.balanced
+    groups = [samples[place].answer if by_label else "" for place in passed]
+    quota = Counter(group for place, group in zip(passed, groups, strict=True) if samples[place].kept)
+    rows = [
+        learner.backbone.tokens.encode(" ".join((sample.context, sample.question, sample.answer)))
+        for sample in (samples[p] for p in passed)
+    ]
+    chosen = {passed[row] for row in covering(rows, groups, quota)}
+    verdicts = {place: "kept" if place in chosen else "spare" for place in passed}
+    return [replace(sample, verdict=verdicts.get(place, sample.verdict)) for place, sample in enumerate(samples)]
 
 
 def _missing(samples: list[ReplaySample], asked: Asked, budget: int) -> int:
@@ -115,6 +138,24 @@ def answer(learner: Learner, samples: list[ReplaySample]) -> list[str]:
     return [tokens.decode(row) for row in rows]
 
 
+@torch.no_grad()
+def _relaxed(learner: Learner, samples: list[ReplaySample]) -> list[ReplaySample]:
+    """The kept samples with the answering pass's distributions over their answers and ends."""
+    backbone, done = learner.backbone, list(samples)
+    encoded = {
+        place: qa_ids(backbone.tokens, sample, learner.config.backbone.max_length) for place, sample in enumerate(samples) if sample.kept
+    }
+    rows = [(place, row) for place, row in encoded.items() if row is not None]
+    with learner.clock("answer"):
+        for start in range(0, len(rows), RELAXED_BATCH):
+            part = rows[start : start + RELAXED_BATCH]
+            batch = qa_batch([row for _, row in part], backbone.tokens.pad_id).to(learner.device)
+            given = relaxed_targets(backbone, backbone.hidden(batch.ids, batch.lengths), batch, RELAXED_TOP)
+            for (place, _), relaxed in zip(part, given, strict=True):
+                done[place] = replace(samples[place], relaxed=relaxed)
+    return done
+
+
 def _parsed(learner: Learner, asked: Asked, row: list[int], chain: int, energies: Tensor | None, place: int) -> ReplaySample:
     parts, fault = parse(learner.backbone.tokens, row)
     if parts is not None and len(row) >= learner.config.backbone.max_length:
@@ -145,13 +186,13 @@ def _answered(learner: Learner, samples: list[ReplaySample]) -> list[ReplaySampl
 
 
 def _final_answer(sample: ReplaySample, answers: str) -> str:
-    return sample.answer_relabelled if answers == "relabelled" and not sample.verdict else sample.answer
+    return sample.answer_relabelled if answers in ("relabelled", "relaxed") and not sample.verdict else sample.answer
 
 
 def _verdict(sample: ReplaySample, asked: Asked, seen: set[str], full: bool, answers: str) -> str:
     if sample.verdict:
         return sample.verdict
-    if asked.task is not None and (fault := asked.task.fault(sample.answer, sample.context)):
+    if asked.task is not None and (fault := asked.task.fault(sample)):
         return fault
     key = f"{sample.context}\n{sample.question}"
     if key in seen:

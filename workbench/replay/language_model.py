@@ -18,6 +18,9 @@ class LanguageModelReplay:
 
     def draw(self, task: str | None, n: int, generator: torch.Generator) -> list[ReplaySample]:
         known = self.learner.known(task) if task is not None else None
-        generation = len(self.learner.tasks) - (known.place if known else 0)
-        asked = Asked(known, n, self.origin, generation, generator.initial_seed())
+        tasks = len(self.learner.tasks)
+        generation = tasks - (known.place if known else 0)
+        # The choice is among as many samples a task as the sources of latents decode for their codes.
+        spare = self.learner.config.energy.code_samples * (1 if known else tasks) if self.learner.config.replay.choice == "coverage" else 0
+        asked = Asked(known, n, self.origin, generation, generator.initial_seed(), spare)
         return generate(self.learner, asked, lambda count: Proposal(), generator)

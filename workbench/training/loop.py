@@ -208,7 +208,7 @@ class Training:
         left_out = sum(row is None for _, row in rows)
         if left_out:
             self.learner.warn(f"{left_out} of {len(rows)} samples of {task or 'replay'} are longer than backbone.max_length and left out.")
-        return [Item(row[0], row[1], task or sample.task, replayed) for sample, row in rows if row is not None]
+        return [Item(*row, task or sample.task, replayed, sample.relaxed if replayed else None) for sample, row in rows if row is not None]
 
     def _steps(self, items: int, tasks: int) -> int:
         config = self.config.training
