@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -112,20 +113,28 @@ def test_a_strip_rates_where_the_text_is(page, server: Server, judged: Path) -> 
     assert table.loc[table["rater"] == "dora", "value"].tolist() == [4.0]
 
 
-def test_from_a_card_to_its_chain_and_energy(page, server: Server) -> None:  # type: ignore[no-untyped-def]
-    page.goto(f"{server.url}/replay?run={RUN}&it=107")
+@pytest.mark.parametrize(
+    ("rater", "foot", "move", "chain", "energy"),
+    [
+        ("", ".st-key-ways", re.compile("^Go to "), re.compile(r"^Chain \d+$"), "The energy at this moment"),
+        ("&rater=eva", "[class*=st-key-card_][class*=_foot]", "Go there", "Chain", "Energy"),
+    ],
+    ids=["to read", "to rate"],
+)
+def test_from_a_card_to_its_chain_and_energy(page, server: Server, rater: str, foot: str, move: Any, chain: Any, energy: str) -> None:  # type: ignore[no-untyped-def]
+    page.goto(f"{server.url}/replay?run={RUN}&it=107{rater}")
     ready(page)
-    card = page.locator("[class*=st-key-card_][class*=_foot]").first
-    if card.get_by_role("button", name="Go there").count():
-        card.get_by_role("button", name="Go there").click()
+    there = page.locator(foot).first.get_by_role("button", name=move)
+    if there.count():
+        there.first.click()
         ready(page)
-    page.get_by_role("link", name="Chain", exact=True).nth(3).click()
+    page.get_by_role("link", name=chain, exact=True).nth(3).click()
     page.wait_for_url("**/chains?*")
     ready(page)
     assert page.url.count("run=") == 1 and "chain=" in page.url
     page.go_back()
     ready(page)
-    page.get_by_role("link", name="Energy", exact=True).last.click()
+    page.get_by_role("link", name=energy, exact=True).last.click()
     page.wait_for_url("**/energy?*")
     settled(page)
     assert page.url.count("run=") == 1

@@ -176,7 +176,8 @@ def test_compared_panels_share_a_colour_range_and_f_runs_the_other_way():
     where = slices.extent(plane, codes)
     fields = slices.each_field(found, plane, *where.axes(41))
     figure = landscape.side_by_side(fields, found.symbols, where, plane, "U", slices.color_range(list(fields)))
-    assert {trace.coloraxis for trace in figure.data} == {"coloraxis"}
+    assert {trace.coloraxis for trace in figure.data if trace.type == "heatmap"} == {"coloraxis"}
+    assert {trace.contours.coloring for trace in figure.data if trace.type == "contour"} == {"none"}
     assert not figure.layout.coloraxis.reversescale
     values = slices.field(found, plane, *where.axes(41), "F")
     assert landscape.heatmap(values, where, plane, "F", slices.color_range([values], "F")).layout.coloraxis.reversescale

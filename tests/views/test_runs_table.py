@@ -7,6 +7,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from workbench.runs import results
 from workbench.runs.reader import list_runs
 from workbench.runs.synthetic import write_run
 from workbench.views import runs_table
@@ -60,3 +61,12 @@ def test_ratings_are_counted_without_following_links(tmp_path: Path):
     (tmp_path / "ratings" / "ana.jsonl").write_text("{}\n{}\n")
     (tmp_path / "ratings" / "link.jsonl").symlink_to("/etc/hostname")
     assert runs_table.rating_count(tmp_path) == 2
+
+
+def test_a_method_that_replays_nothing_shows_no_gamma(tmp_path: Path):
+    for method in ("multitask", "er"):
+        write_run(tmp_path, method=method, **TINY)
+    rows = runs_table.table(list_runs(tmp_path)).set_index("method")["gamma"]
+    assert pd.isna(rows["multitask"]) and rows["er"] > 0
+    written = results.markdown(results.run_row(info.path) for info in list_runs(tmp_path)).splitlines()[2:]
+    assert {line.split("|")[1].strip(): line.split("|")[2].strip() == "" for line in written} == {"multitask": True, "er": False}

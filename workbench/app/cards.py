@@ -47,10 +47,19 @@ def scale_choice() -> str:
     return st.segmented_control("Rate for", SCALES, key="scale", bind="query-params", default="fluency", required=True)
 
 
-def text_cards(key: str, rows: Sequence[Mapping[str, Any]], tasks: Sequence[str], dark: bool = False) -> None:
-    """Samples side by side, to be read: one element of the page, however many they are."""
+def text_cards(
+    key: str, rows: Sequence[Mapping[str, Any]], tasks: Sequence[str], dark: bool = False, real: Reference | None = None
+) -> None:
+    """Samples side by side, to be read: one element of the page, however many they are. real: as in `sample_card`."""
     colors = task_colors(list(tasks), dark)
-    _text_cards(key, [_card(row, colors) for row in rows], framed=True)
+    _text_cards(key, [_card(row, colors, real) for row in rows], framed=True)
+
+
+def chain_links(rows: Frame) -> None:
+    """To the energy of the cursor's moment and to the chains that these samples came from; for a row of links."""
+    frame.link("energy", "The energy at this moment", icon=":material/terrain:")
+    for chain in rows["chain"].dropna().astype(int).loc[lambda chains: chains >= 0].unique():
+        frame.link("chains", f"Chain {chain}", icon=":material/timeline:", params={"chain": str(chain)})
 
 
 def _text_cards(key: str, cards: Sequence[Mapping[str, Any]], framed: bool = False) -> None:

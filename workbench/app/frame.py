@@ -92,7 +92,7 @@ STATUS = {
 LOOK = """<style>
 [data-testid="stMainBlockContainer"] { padding: 3.5rem clamp(1rem, 3vw, 3rem) 4rem; }
 [data-testid="stMainBlockContainer"] { container-type: inline-size; }
-[class*="st-key-cursor_line_"], .st-key-preload_charts { position: absolute; }
+[class*="st-key-cursor_line_"], .st-key-preload { position: absolute; }
 [data-testid="stFullScreenFrame"]:has(> .stPlotlyChart) { width: round(down, 100%, 1px); }
 [data-testid="stText"] { white-space: pre-wrap; overflow-wrap: anywhere; }
 .st-key-page_header { margin-bottom: -0.75rem; }

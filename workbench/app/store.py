@@ -10,7 +10,7 @@ import difflib
 import io
 import os
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -30,12 +30,12 @@ def runs_root() -> Path:
     return Path(os.environ.get("WORKBENCH_RUNS") or "runs").expanduser()
 
 
-def files_signature(paths: list[Path]) -> Signature:
+def files_signature(paths: Iterable[Path | str]) -> Signature:
     """(path, size, mtime_ns) of every file there is: a cache key that changes when any of them is written."""
     rows = []
     for path in paths:
         try:
-            stat = path.stat()
+            stat = Path(path).stat()
         except OSError:
             continue
         rows.append((str(path), stat.st_size, stat.st_mtime_ns))
@@ -109,24 +109,24 @@ def folder_signature(root: Path) -> str:
     """Cache key of a runs folder: run.json and summary.json of every run, by stat only. One string: it is hashed at every rerun."""
     if not root.is_dir():
         return ""
-    return repr(files_signature([run / name for run in _folders(root) for name in ("run.json", "summary.json")]))
+    return repr(files_signature(f"{run}/{name}" for run in _folders(root) for name in ("run.json", "summary.json")))
 
 
-def _folders(root: Path) -> Iterator[Path]:
+def _folders(root: Path) -> Iterator[str]:
     try:
         with os.scandir(root) as entries:
-            yield from (Path(entry.path) for entry in entries if entry.is_dir(follow_symlinks=False))
+            yield from (entry.path for entry in entries if entry.is_dir(follow_symlinks=False))
     except OSError:
         return
 
 
-@st.cache_data(ttl=5, max_entries=8, show_spinner=False)
+@st.cache_resource(ttl=5, max_entries=8, show_spinner=False)
 def _list(root: str, signature: str) -> list[RunInfo]:
     return list_runs(Path(root))
 
 
 def known_runs(root: Path) -> list[RunInfo]:
-    """Runs of a folder, newest first, from run.json and summary.json alone."""
+    """Runs of a folder, newest first, from run.json and summary.json alone; do not change the list."""
     return _list(str(root.absolute()), folder_signature(root))
 
 

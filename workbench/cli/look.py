@@ -34,7 +34,7 @@ def list_runs(runs: RunsFolder = RUNS, as_json: AsJson = False) -> None:
                 "stream": run.stream,
                 "method": run.label,
                 "seed": run.seed,
-                "gamma": run.gamma,
+                "gamma": run.replay_ratio,
                 "tasks": f"{summary.tasks_done or 0} of {len(run.tasks)}",
             }
             row |= {"average_score": summary.average_score, "forgetting": summary.forgetting, "seconds": summary.seconds}
@@ -150,7 +150,10 @@ def table(
         print_rows(
             results.grouped(rows)
             if by_group
-            else [{key: value for key, value in row.items() if key not in ("group", "status")} for row in rows]
+            else [
+                {key: value for key, value in row.items() if key not in ("group", "status")} | {"gamma": results.replay_ratio(row)}
+                for row in rows
+            ]
         )
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from workbench.runs.reader import Run, RunError
+from workbench.runs.schema import REPLAYS_NOTHING
 
 COLUMNS = ("run", "stream", "method", "seed", "order", "gamma", "average_score", "scores", "backward_transfer", "forgetting", "seconds")
 UPPER_BOUND = "multitask"
@@ -64,7 +65,7 @@ def grouped(rows: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
         groups.setdefault((row["stream"], row["method"], row["order"], row["gamma"], row.get("group")), []).append(row)
     bounds = {(key[0]): mean(row["average_score"] for row in members) for key, members in groups.items() if key[1] == UPPER_BOUND}
     result = []
-    for (stream, method, order, gamma, _), members in groups.items():
+    for (stream, method, order, _, _), members in groups.items():
         scores = {task: mean(row["scores"].get(task) for row in members) for task in members[0]["scores"]}
         average, bound = mean(row["average_score"] for row in members), bounds.get(stream)
         result.append(
@@ -72,7 +73,7 @@ def grouped(rows: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
                 "stream": stream,
                 "method": method,
                 "order": order,
-                "gamma": gamma,
+                "gamma": replay_ratio(members[0]),
                 "seeds": sorted(row["seed"] for row in members),
                 "average_score": average,
                 "deviation": spread(row["average_score"] for row in members),
@@ -85,6 +86,11 @@ def grouped(rows: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
             }
         )
     return result
+
+
+def replay_ratio(row: Mapping[str, Any]) -> float | None:
+    """gamma of a row, None where the method replays nothing."""
+    return None if row["method"] in REPLAYS_NOTHING else row["gamma"]
 
 
 def mean(values: Iterable[float | None]) -> float | None:
@@ -108,7 +114,7 @@ def markdown(rows: Iterable[Mapping[str, Any]]) -> str:
         deviation = "" if group["deviation"] is None else f" ± {group['deviation']:.1f}"
         share = "" if group["of_upper_bound"] is None else f"{group['of_upper_bound']:.0f} %"
         cells = [
-            group["method"], f"{group['gamma']:g}", ", ".join(map(str, group["seeds"])), _cell(group["average_score"]) + deviation, share,
+            group["method"], "" if group["gamma"] is None else f"{group['gamma']:g}", ", ".join(map(str, group["seeds"])), _cell(group["average_score"]) + deviation, share,
             *(_cell(group["scores"].get(task)) for task in tasks), _cell(group["backward_transfer"]), _cell(group["forgetting"]),
             "" if group["seconds"] is None else f"{group['seconds']:.0f}", " ".join(f"`{run}`" for run in group["runs"]),
         ]  # fmt: skip

@@ -90,6 +90,10 @@ def __getattr__(name: str) -> Any:
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
+REPLAYS_NOTHING = ("finetune", "multitask")
+"""Methods that replay nothing: their gamma is a setting that nothing reads."""
+
+
 class RunFile(BaseModel):
     """run.json. Times are UTC, ISO 8601. Nothing in it names a host, a user or a path."""
 
@@ -117,6 +121,11 @@ class RunFile(BaseModel):
     parent: str | None = None
     tables: list[str] = []
     demo: bool = False
+
+    @property
+    def replay_ratio(self) -> float | None:
+        """gamma, None where the method replays nothing."""
+        return None if self.label in REPLAYS_NOTHING else self.gamma
 
 
 class Summary(BaseModel):

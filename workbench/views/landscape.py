@@ -55,7 +55,7 @@ def heatmap(
     # One dict, made into a figure once: several times faster than plotly's updates, and the slider waits for it.
     layout = {"coloraxis": _coloraxis(colors, part, bar, difference), "height": 640, "margin": {"r": 24, "b": 90}, "legend": BELOW}
     layout |= {"title": {"text": title}} if title else {}
-    return go.Figure({"data": [_contour(values, where, colors)], "layout": layout | _square(where, slice_)})
+    return go.Figure({"data": _field(values, where, colors), "layout": layout | _square(where, slice_)})
 
 
 def surface(
@@ -102,7 +102,8 @@ def side_by_side(
         vertical_spacing=0.09,
     )
     for k, values in enumerate(fields):
-        figure.add_trace(_contour(values, where, colors, lines=9), k // columns + 1, k % columns + 1)
+        row, column = k // columns + 1, k % columns + 1
+        figure.add_traces(_field(values, where, colors, lines=9), [row, row], [column, column])
     bar = {"title": {"text": SIGNS[part].split(":")[0], "side": "right"}, "thickness": 12, "outlinewidth": 0}
     figure.update_layout(coloraxis=_coloraxis(colors, part, bar, False), height=110 + 290 * rows)
     figure.update_xaxes(range=[where.x0, where.x1], showgrid=False, zeroline=False, constrain="domain")
@@ -269,20 +270,21 @@ def moment_title(part: str, symbol: str, iteration: int) -> str:
     return f"{PARTS[part]} of {in_figure(symbol, 40)} at iteration {iteration:,}"
 
 
-def _contour(values: Array, where: Range, colors: tuple[float, float], lines: int = LINES) -> go.Contour:
+def _field(values: Array, where: Range, colors: tuple[float, float], lines: int = LINES) -> list[dict[str, Any]]:
+    """A field [n, n] as two traces, colours and lines.
+
+    Contours that fill themselves with colours paint every pixel of the screen in JavaScript; a heat map paints its n x n cells, and the
+    browser smooths them.
+    """
     xs, ys = where.axes(values.shape[1])
     low, high = colors
-    levels = {"coloring": "heatmap", "start": low, "end": high, "size": (high - low) / lines}
-    return go.Contour(
-        z=np.asarray(values, np.float32),
-        x=xs,
-        y=ys,
-        coloraxis="coloraxis",
-        contours=levels,
-        line={"width": 0.7, "color": "rgba(255,255,255,0.45)"},
-        hoverinfo="skip",
-        showlegend=False,
-    )
+    shared = {"z": np.round(np.asarray(values, np.float64), 3), "x": xs, "y": ys, "hoverinfo": "skip", "showlegend": False}
+    levels = {"coloring": "none", "start": low, "end": high, "size": (high - low) / lines}
+    line = {"width": 0.7, "color": "rgba(255,255,255,0.45)"}
+    return [
+        {"type": "heatmap", "coloraxis": "coloraxis", "zsmooth": "fast", **shared},
+        {"type": "contour", "contours": levels, "line": line, **shared},
+    ]
 
 
 def _coloraxis(colors: tuple[float, float], part: str, bar: dict[str, Any], difference: bool) -> dict[str, Any]:

@@ -70,14 +70,18 @@ def nested(energy: SavedEnergy, symbol: str, steps: int, delta: float, kernel: s
 
 def rhat_and_ess(draws: Array, group: Array) -> tuple[Array, Array]:
     """Nested R-hat [d] and bulk ESS [d] of draws [chains, draws, d]; one `group` [chains] shares a start. NaN: too few draws."""
-    dim = draws.shape[-1]
     if draws.shape[1] < 4:
-        return np.full(dim, np.nan), np.full(dim, np.nan)
-    statistics = _statistics()
+        return _rhat(draws, group), np.full(draws.shape[-1], np.nan)
     with np.errstate(all="ignore"):
-        rhat = statistics.rhat_nested(draws, superchain_ids=group, chain_axis=0, draw_axis=1)
-        ess = statistics.ess(draws, chain_axis=0, draw_axis=1)
-    return np.atleast_1d(rhat), np.atleast_1d(ess)
+        ess = _statistics().ess(draws, chain_axis=0, draw_axis=1)
+    return _rhat(draws, group), np.atleast_1d(ess)
+
+
+def _rhat(draws: Array, group: Array) -> Array:
+    if draws.shape[1] < 4:
+        return np.full(draws.shape[-1], np.nan)
+    with np.errstate(all="ignore"):
+        return np.atleast_1d(_statistics().rhat_nested(draws, superchain_ids=group, chain_axis=0, draw_axis=1))
 
 
 def rank_figure(nested_: Nested, dims: Array) -> go.Figure:
@@ -124,7 +128,7 @@ def rhat_by_step(nested_: Nested) -> pd.DataFrame:
     rows = []
     for k in sorted({round(value) for value in np.linspace(min(8, steps), steps, 7)}):
         draws = nested_.w[:, k - max(k // 2, 4) + 1 : k + 1]
-        rhat = rhat_and_ess(draws, nested_.group)[0]
+        rhat = _rhat(draws, nested_.group)
         rows.append({"step": k, "largest": float(np.nanmax(rhat)), "median": float(np.nanmedian(rhat))})
     return pd.DataFrame(rows)
 

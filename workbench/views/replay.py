@@ -255,7 +255,8 @@ def quality_figure(rows: Frame, tasks: Sequence[str], dark: bool = False, column
     if not shown:
         return empty("No text was kept, so there is nothing to measure.", dark)
     lines, gap = math.ceil(len(shown) / columns), 0.07
-    width, height = (1 - gap * (columns - 1)) / columns, 0.58 / lines
+    plot = 175 * lines - 73  # pixels: panels of 102, 73 between them
+    width, height = (1 - gap * (columns - 1)) / columns, 102 / plot
     names = [task for task in (*tasks, ANY_TASK) if task in set(rows["task"])]
     by_task = {task: rows[rows["task"] == task].sort_values("iteration") for task in names}
     # Plain dicts, made into a figure once at the end: several times faster than plotly's own subplots.
@@ -263,7 +264,7 @@ def quality_figure(rows: Frame, tasks: Sequence[str], dark: bool = False, column
     for place, measure in enumerate(shown):
         row, column = divmod(place, columns)
         suffix = str(place + 1) if place else ""
-        left, top = column * (width + gap), 1 - row * (height + 0.42 / lines)
+        left, top = column * (width + gap), 1 - row * (height + 73 / plot)
         traces += [
             _line(own, measure, task, tasks, dark) | {"xaxis": f"x{suffix}", "yaxis": f"y{suffix}", "showlegend": place == 0}
             for task, own in by_task.items()
@@ -274,8 +275,8 @@ def quality_figure(rows: Frame, tasks: Sequence[str], dark: bool = False, column
         span = {"rangemode": "tozero"} if bounds is None else {"range": [bounds[0] - 0.04 * bounds[1], bounds[1] * 1.04]}
         axes[f"xaxis{suffix}"] = {"domain": [left, min(left + width, 1)], "anchor": f"y{suffix}", "nticks": 4}
         axes[f"yaxis{suffix}"] = {"domain": [max(top - height, 0), top], "anchor": f"x{suffix}", "nticks": 4, **span}
-    legend = {"y": 1 + 36 / (175 * lines)}
-    layout = {"height": 112 + 175 * lines, "margin": {"t": 76, "b": 36}, "legend": legend, "annotations": notes, **axes}
+    legend = {"y": 1 + 36 / plot}
+    layout = {"height": 112 + plot, "margin": {"t": 76, "b": 36}, "legend": legend, "annotations": notes, **axes}
     return dress(go.Figure({"data": traces, "layout": layout}), dark)
 
 

@@ -82,7 +82,7 @@ def _row(info: RunInfo) -> dict[str, Any]:
         "size_mb": summary.size_bytes / 1e6 if summary.size_bytes is not None else None,
         "curve": [value for value in summary.curve if value is not None],
         "stream": about.stream,
-        "gamma": about.gamma,
+        "gamma": about.replay_ratio,
         "tags": ", ".join(map(str, tags)),
         "group": about.group_hash,
     }

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import streamlit as st
 
 from workbench.app import energy_panels, frame, latent_space
@@ -23,6 +24,11 @@ TABS = ("Traces", "Ranks", "Diagnostics", "Short and long", "Table")
 @st.cache_resource(max_entries=16, show_spinner="Running chains in groups that share a start")
 def _nested(path: str, weights: Signature, iteration: int, task: str, steps: int, delta: float, kernel: str) -> Nested:
     return mixing.nested(latent_space.energy(CachedRun(Path(path)), iteration), task, steps, delta, kernel)
+
+
+@st.cache_resource(max_entries=16, show_spinner="Measuring R-hat by step")
+def _by_step(*walk: Any) -> pd.DataFrame:
+    return mixing.rhat_by_step(_nested(*walk))
 
 
 @st.cache_resource(max_entries=16, show_spinner="Going on to step 200")
@@ -47,12 +53,17 @@ class Moment:
         self.codes: Codes | None = latent_space.codes(run, near) if near is not None else None
         self.data = latent_space.data_energy(self.energy, self.codes, here.task) if self.energy is not None else np.empty(0)
 
+    def _walk(self) -> tuple[Any, ...]:
+        run, walk = self.here.run, self.chains
+        return str(run.path), run.signature("weights"), self.energy_at, walk.task, walk.steps, walk.delta, walk.kernel
+
     def nested(self) -> Nested | None:
         """Grouped chains on this energy, with the run's own K, step size and kernel."""
-        if self.energy is None or not np.isfinite(self.chains.delta):
-            return None
-        run, walk = self.here.run, self.chains
-        return _nested(str(run.path), run.signature("weights"), self.energy_at, walk.task, walk.steps, walk.delta, walk.kernel)
+        return _nested(*self._walk()) if self.energy is not None and np.isfinite(self.chains.delta) else None
+
+    def rhat_by_step(self) -> pd.DataFrame:
+        """Nested R-hat of those chains by the steps counted; only where there are some."""
+        return _by_step(*self._walk())
 
 
 def read(here: frame.Cursor) -> Moment | None:
@@ -221,7 +232,7 @@ def diagnostics_tab(moment: Moment, chain: int) -> None:
                 )
                 st.text(value)
     if nested is not None and np.isfinite(nested.rhat).any():
-        rows = mixing.rhat_by_step(nested)
+        rows = moment.rhat_by_step()
         frame.chart(mixing.rhat_figure(rows, dark=here.dark), key="rhat_by_step", alt="Nested R-hat by Langevin step", data=rows)
     noted = here.run.table("diagnostics")
     noted = noted if walk.kernel == "mala" else noted.head(0)  # ULA takes every step

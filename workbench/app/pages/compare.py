@@ -9,6 +9,7 @@ import pandas as pd
 import streamlit as st
 
 from workbench.app import cards, frame
+from workbench.app.store import CachedRun
 from workbench.views import compare, paired
 from workbench.views.text import in_markdown
 
@@ -28,7 +29,8 @@ def chosen_runs(here: frame.Cursor) -> list[Any]:
         near = [info.name for info in here.runs if info.info is not None and info.info.stream == stream and info.name != here.run.name]
         st.session_state["compare_runs"] = [name for name in asked if name in names][: compare.MOST] or [here.run.name, *near[:11]]
     chosen = st.multiselect("Runs (2 to 20)", names, key="compare_runs", max_selections=compare.MOST, on_change=remember)
-    return [run for name in chosen if (run := frame.open_run(name)) is not None]
+    paths = {info.name: info.path for info in here.runs}
+    return [CachedRun(paths[name]) for name in chosen if name in paths]
 
 
 def remember() -> None:
@@ -126,19 +128,8 @@ def texts_panel(groups: list[compare.Group], here: frame.Cursor, tasks: list[str
             rows = found[runs[place].name]
             if rows.empty:
                 st.caption("No kept text of this task.")
-            for row in rows.to_dict("records"):
-                key = f"compare_{place}_{row['sample_id']}"
-                if hidden:
-                    row = {
-                        **row,
-                        "energy": None,
-                        "chain": None,
-                        "generation": None,
-                        "iteration": row["iteration"],
-                        "sample_id": "",
-                        "recognised": "",
-                    }
-                cards.sample_card(runs[place], row, tasks=here.tasks, strip=False, links=False, key=key, dark=here.dark)
+            unseen = dict.fromkeys(("energy", "chain", "generation")) | {"sample_id": "", "recognised": ""} if hidden else {}
+            cards.text_cards(f"compare_{place}", [row | unseen for row in rows.to_dict("records")], here.tasks, here.dark)
     if len(groups) > 4:
         st.caption(f"The first four of {len(groups)} groups are shown.")
 

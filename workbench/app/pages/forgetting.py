@@ -127,9 +127,7 @@ def replay_panel(here: frame.Cursor) -> None:
     cards.text_cards("moment", shown.to_dict("records"), here.tasks, here.dark)
     with st.container(horizontal=True, gap="medium"):
         frame.link("replay", f"All {len(chosen)} on the Replay page", icon=":material/history:")
-        frame.link("energy", "The energy at this moment", icon=":material/terrain:")
-        for chain in shown["chain"].dropna().astype(int).loc[lambda chains: chains >= 0]:
-            frame.link("chains", f"Chain {chain}", icon=":material/timeline:", params={"chain": str(chain)})
+        cards.chain_links(shown)
 
 
 def numbers_panel(here: frame.Cursor) -> None:

@@ -73,7 +73,7 @@ def summary(here: frame.Cursor, samples: Frame, iteration: int) -> None:
             "Refused": "not replayed, for the reasons below",
         }.get(name)
         column.metric(name, f"{value:,}", help=note)
-    left, right = st.columns([3, 2])
+    left, right = frame.beside([3, 2], "reasons", gap="small")
     with left:
         alt = "Bars of generated texts by task: kept, spare, and each reason of refusal"
         frame.chart(
@@ -170,7 +170,23 @@ def one(here: frame.Cursor, iteration: int, rater: str, scale: str) -> None:
         return
     shown = page_of(chosen)
     st.caption(f"{len(chosen):,} of {len(rows):,} texts" + (f", {len(shown)} on this page" if len(shown) < len(chosen) else ""))
-    draw_cards(here.run, shown, answers, here, rater, scale)
+    if rater:
+        draw_cards(here.run, shown, answers, here, rater, scale)
+    else:
+        cards.text_cards("texts", shown.to_dict("records"), here.tasks, here.dark, real_of(here.run))
+        ways(here, shown, iteration)
+
+
+def ways(here: frame.Cursor, shown: Frame, iteration: int) -> None:
+    """To the chains and the energy of the texts on show. Where the cursor is elsewhere, it is moved first."""
+    at_cursor = (shown["task"] == here.task) & (iteration == here.iteration)
+    with st.container(horizontal=True, gap="medium", key="ways"):
+        for task in shown.loc[~at_cursor & shown["task"].isin(here.tasks), "task"].unique():
+            where, help_ = {"it": iteration, "task": str(task)}, "Moves the cursor to this draw and task, where its chains and energy are"
+            label = f"Go to {in_markdown(str(task))}"
+            st.button(label, key=f"go_{task}", on_click=frame.go, kwargs=where, type="tertiary", icon=":material/my_location:", help=help_)
+        if at_cursor.any():
+            cards.chain_links(shown[at_cursor])
 
 
 def two(here: frame.Cursor, iteration: int, draws: list[int], rater: str, scale: str) -> None:
