@@ -140,7 +140,7 @@ class ReplayConfig(Section):
     )
     tokens: Literal["gen", "task"] = Field("gen", description="one shared generation token (GEN) or one a task (TASK)")
     top_k: int = Field(20, ge=1, description="top-k of replay decoding")
-    temperature: float = Field(0.85, gt=0, description="temperature of replay decoding")
+    temperature: float = Field(1.0, gt=0, description="temperature of replay decoding")
     budget: float = Field(4.0, ge=1, description="samples decoded at most, as a multiple of those asked for")
 
 
