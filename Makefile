@@ -39,9 +39,8 @@ lint: $(VENV)/installed ## ruff, import-linter, pyright
 	$(BIN)/lint-imports --no-logo
 	$(BIN)/pyright
 
-# LAMOL at the temperature and filter that suit it, with one generation token or (lamol_task) one a task; every other method at the defaults.
-settings = --method $(patsubst lamol_task,lamol,$(1)) $(if $(filter lamol%,$(1)),--set replay.temperature=1.0 --set replay.answers=agreed) \
-  $(if $(filter lamol_task,$(1)),--set replay.tokens=task)
+# Every method at the defaults; lamol_task is LAMOL with a generation token a task.
+settings = --method $(patsubst lamol_task,lamol,$(1)) $(if $(filter lamol_task,$(1)),--set replay.tokens=task)
 
 samples: $(VENV)/installed ## train the four runs that the app shows where there are no others, into data/runs
 	rm -rf data/runs

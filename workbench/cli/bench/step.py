@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,8 @@ from workbench.backbone.sequences import gen_batch, gen_ids, qa_batch, word_drop
 from workbench.cli.timing import compared
 from workbench.config import build
 from workbench.energy.encoder import draw, kl
-from workbench.methods.base import MixedBatch
+from workbench.methods.base import Item, MixedBatch
+from workbench.replay.generate import RELAXED_TOP
 from workbench.runs.writer import RunWriter
 from workbench.training.loop import Training
 from workbench.training.run import start, stream_of
@@ -37,7 +39,7 @@ def _step(method: str, folder: Path) -> dict[str, Any]:
     training = Training(config, stream)
     training.attach(RunWriter.create(folder, "", {"label": method}))
     items = [row for name in stream.names[:2] for row in training.rows[name]][: 32 * 8]
-    items = [type(item)(item.ids, item.prompt, item.task, place % 5 == 0) for place, item in enumerate(items)]
+    items = [_replayed(item, method == "lsebmcl") if place % 5 == 0 else item for place, item in enumerate(items)]
     batches = [items[start : start + 32] for start in range(0, len(items), 32)]
     optimizer, learner, counter = training._optimizer(), training.learner, [0]
     parameters = [list(part.parameters()) for part in training.parts.values()]
@@ -74,6 +76,13 @@ def _step(method: str, folder: Path) -> dict[str, Any]:
         optimizer.step()
 
     return compared(f"step: {method}, replay mixed in, logged", ours, bare, rounds=9, repeats=2)
+
+
+def _replayed(item: Item, relaxed: bool) -> Item:
+    """The item as if it had been replayed, with flat distributions over its answer where answers are relaxed."""
+    shape = (len(item.ids) - item.prompt, RELAXED_TOP)
+    given = (torch.arange(RELAXED_TOP).expand(shape), torch.full(shape, 1 / RELAXED_TOP)) if relaxed else None
+    return replace(item, replayed=True, relaxed=given)
 
 
 def _shares(folder: Path) -> list[dict[str, Any]]:
