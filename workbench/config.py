@@ -187,12 +187,14 @@ class RunConfig(Section):
 
     stream: str = Field(
         "bundled",
-        description="'bundled', 'bundled20', some of their tasks (bundled20:taxi,hotel), published task names joined by commas (sst,qasrl,woz), or hub:NAMES",
+        description="'bundled', 'bundled20', some of their tasks (bundled20:taxi,hotel), published task names joined by commas (sst,qasrl,woz), hub:NAMES, or own:NAMES",
     )
     method: str = Field(
         "lsebmcl", description="a file of workbench/methods; normal, gaussian and stored are lsebmcl with that replay.source"
     )
-    data: str | None = Field(None, description="folder of the published files; default: the environment variable WORKBENCH_DATA")
+    data: str | None = Field(
+        None, description="folder of the published files, or of your own tasks; default: the environment variable WORKBENCH_DATA"
+    )
     order: str | None = Field(None, description="task order: names or 1-based numbers joined by commas; default: the stream's own")
     seed: int = Field(0, ge=0, description="the one seed all named generators are made from")
     device: str = Field("auto", description="auto, cpu, cuda or cuda:N")

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 from streamlit.testing.v1 import AppTest
 
@@ -111,6 +113,21 @@ def test_a_shorter_run_clamps_the_iteration(open_page: Opener, folders: dict[str
     app = open_page(tmp_path, "overview", run=long.name, it="110")
     app.selectbox(key="run").select(short.name).run()
     assert faults(app) == [] and app.select_slider(key="it").value <= 60
+
+
+def test_terms_of_a_method_of_ones_own_are_drawn(open_page: Opener, tmp_path: Path):
+    run = write_run(tmp_path, **SMALL)
+    table = pq.read_table(run / "metrics.parquet")
+    for name in ("loss_ewc", "loss_<b>"):
+        table = table.append_column(name, table["loss"])
+    pq.write_table(table, run / "metrics.parquet")
+    app = open_page(tmp_path, "overview", show="Losses")
+    assert faults(app) == []
+    assert app.segmented_control(key="term").options == ["loss", "loss_qa", "loss_gen", "loss_kl", "grad_norm", "loss_ewc"]
+    app.segmented_control(key="term").set_value("loss_ewc").run()
+    assert faults(app) == [] and any(
+        json.loads(chart.proto.spec)["layout"]["yaxis"]["title"]["text"] == "loss_ewc" for chart in app.get("plotly_chart")
+    )
 
 
 def test_the_bundled_sample_runs_are_offered_and_open(open_page: Opener, folders: dict[str, Path], monkeypatch: pytest.MonkeyPatch):

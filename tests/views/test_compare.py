@@ -55,6 +55,18 @@ def test_runs_that_differ_by_the_seed_are_one_group_and_labels_say_what_differs(
     assert len(compare.group(runs, "run")) == 4
 
 
+def test_an_ablation_names_each_group_by_what_it_changes() -> None:
+    base = {"steps": 20, "delta": 0.4, "gamma": 0.2}
+    runs = [
+        run(f"r{at}", f"group{at}", **{**base, **change}) for at, change in enumerate([{}, {"steps": 0}, {"delta": 0.1}, {"gamma": 1.0}])
+    ]
+    groups = compare.group(runs)
+    assert [one.label for one in groups] == ["lsebmcl", "lsebmcl steps=0", "lsebmcl delta=0.1", "lsebmcl gamma=1.0"]
+    three = [run(f"r{at}", f"key{at}xx", a=1 + at // 4, b=1 + at // 2 % 2, c=1 + at % 2) for at in range(8)]
+    labels = [one.label for one in compare.group(three)]
+    assert len(set(labels)) == 8 and labels[0] == "lsebmcl a=1, b=1 key0xx"
+
+
 def test_curves_are_cut_at_the_shortest_unless_full_and_it_is_said() -> None:
     groups = compare.group([run("short", "g1", scores={"a": [10, 20]}), run("long", "g2", scores={"a": [10, 20, 30, 40]}, label="lamol")])
     found = compare.curves(groups, "a")

@@ -26,7 +26,9 @@ def train(
     config: Annotated[Path | None, typer.Argument(help="YAML file of settings; flags stand over it.", show_default="the defaults")] = None,
     stream: Annotated[
         str | None,
-        typer.Option(help="bundled, bundled20, some of their tasks (bundled20:taxi,hotel), published names (sst,qasrl,woz), or hub:NAMES."),
+        typer.Option(
+            help="bundled, bundled20, some of their tasks (bundled20:taxi,hotel), published names (sst,qasrl,woz), hub:NAMES, or own:NAMES."
+        ),
     ] = None,
     method: Annotated[str | None, typer.Option(help=f"One of {METHODS}.")] = None,
     backbone: Annotated[str | None, typer.Option(help="bundled, a local folder, or a causal model id of the hub.")] = None,

@@ -13,9 +13,9 @@ __all__ = ["Example", "Stream", "Task", "TaskError", "available_tasks", "load_st
 
 def load_stream(spec: str, data: str | None = None) -> Stream:
     """The stream a config names: 'bundled', 'bundled20', some of their tasks (bundled20:taxi,hotel), published task names
-    joined by commas, or 'hub:' and names.
+    joined by commas, 'hub:' and names, or 'own:' and names of tasks of your own.
 
-    `data` is the folder of the published files; None means the environment variable WORKBENCH_DATA. Raises TaskError.
+    `data` is the folder of the published files and of your own; None means the environment variable WORKBENCH_DATA. Raises TaskError.
     """
     from workbench.tasks import bundled
 
@@ -24,8 +24,8 @@ def load_stream(spec: str, data: str | None = None) -> Stream:
         return bundled.load(spec)
     prefix, separator, rest = spec.partition(":")
     names = [name.strip() for name in (rest if separator else spec).split(",") if name.strip()]
-    if separator and prefix not in ("hub", *bundled.STREAMS):
-        known = ", ".join(f"{name}:NAMES" for name in ("hub", *bundled.STREAMS))
+    if separator and prefix not in ("hub", "own", *bundled.STREAMS):
+        known = ", ".join(f"{name}:NAMES" for name in ("hub", "own", *bundled.STREAMS))
         raise TaskError(f"--stream {spec}: no source {prefix!r}; accepted: {known}, or published names without a prefix")
     if not names:
         raise TaskError(f"--stream {spec!r}: names no task; accepted: {_accepted()}")
@@ -35,6 +35,10 @@ def load_stream(spec: str, data: str | None = None) -> Stream:
             if name not in found:
                 raise TaskError(f"--stream {spec}: no task named {name!r}{nearest(name, list(found))}; accepted: {', '.join(found)}")
         return Stream(spec, tuple(found[name] for name in names))
+    if prefix == "own" and separator:
+        from workbench.tasks import own
+
+        return Stream(spec, tuple(own.load(names, _data_folder(data))))
     if separator:
         from workbench.tasks import hub
 
@@ -49,7 +53,7 @@ def load_stream(spec: str, data: str | None = None) -> Stream:
 
 
 def available_tasks(data: str | None = None) -> list[dict[str, Any]]:
-    """One row for each task found: task, records {split: count}, metric, files. Published ones where a data folder is known."""
+    """One row for each task found: task, records {split: count}, metric, files. Published and own ones where a data folder is known."""
     from workbench.tasks import bundled
 
     rows: list[dict[str, Any]] = []
@@ -58,16 +62,18 @@ def available_tasks(data: str | None = None) -> list[dict[str, Any]]:
             records = {split: task.records[split] for split in SPLITS}
             rows.append({"task": f"{name}/{task.name}", "records": records, "metric": task.metric, "files": list(task.files)})
     if data is not None or os.environ.get("WORKBENCH_DATA"):
-        from workbench.tasks import published
+        from workbench.tasks import own, published
 
-        rows += published.available(_data_folder(data))
+        rows += published.available(_data_folder(data)) + own.available(_data_folder(data))
     return rows
 
 
 def _data_folder(data: str | None) -> Path:
     found = data or os.environ.get("WORKBENCH_DATA")
     if not found:
-        raise TaskError("--data: not given and WORKBENCH_DATA is not set; accepted: the folder that holds the published files")
+        raise TaskError(
+            "--data: not given and WORKBENCH_DATA is not set; accepted: the folder that holds the published files, or your own tasks"
+        )
     if not Path(found).is_dir():
         raise TaskError(f"--data {found}: no such folder; accepted: the folder that holds the published files")
     return Path(found)
@@ -76,4 +82,4 @@ def _data_folder(data: str | None) -> Path:
 def _accepted() -> str:
     from workbench.tasks import bundled, published
 
-    return f"{', '.join(bundled.STREAMS)}, hub:NAMES, or names of {', '.join(published.NAMES)} joined by commas"
+    return f"{', '.join(bundled.STREAMS)}, hub:NAMES, own:NAMES, or names of {', '.join(published.NAMES)} joined by commas"

@@ -65,19 +65,27 @@ def group(runs: Sequence[Any], by: str = "config") -> list[Group]:
         key = {"method": method_of(run), "run": run.name}.get(by) or run.info.group_hash or run.name
         made.setdefault(key, Group(key, run.name if by == "run" else method_of(run))).runs.append(run)
     groups = list(made.values())
-    labels = [one.label for one in groups]
     configs = {one.key: flat(one.runs[0].config) for one in groups}
-    result = []
+    labels: dict[str, str] = {}
     for one in groups:
         alike = [configs[other.key] for other in groups if other.label == one.label]
-        note = _difference(configs[one.key], alike) if labels.count(one.label) > 1 else ""
-        result.append(Group(one.key, f"{one.label} {note or one.key[:6]}".strip() if labels.count(one.label) > 1 else one.label, one.runs))
-    return result
+        labels[one.key] = f"{one.label} {_difference(configs[one.key], alike)}".strip() if len(alike) > 1 else one.label
+    # Two lines of one name could not be told apart, and figures that go by the name would make one of them.
+    named = list(labels.values())
+    return [
+        Group(one.key, labels[one.key] if named.count(labels[one.key]) == 1 else f"{labels[one.key]} {one.key[:6]}", one.runs)
+        for one in groups
+    ]
 
 
 def _difference(config: dict[str, Any], others: list[dict[str, Any]], most: int = 2) -> str:
-    keys = [key for key in config if key not in SEED_KEYS and len({repr(other.get(key)) for other in others}) > 1]
-    return ", ".join(f"{key.rsplit('.', 1)[-1]}={config[key]}" for key in keys[:most])
+    """What this config has that most of the others have not; of keys without a value that most share, the value."""
+    told = []
+    for key in config:
+        values = [repr(other.get(key)) for other in others]
+        if key not in SEED_KEYS and len(set(values)) > 1 and 2 * values.count(repr(config[key])) <= len(values):
+            told.append(f"{key.rsplit('.', 1)[-1]}={config[key]}")
+    return ", ".join(told[:most])
 
 
 SEED_KEYS = ("seed", "device", "data", "name")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import streamlit as st
 
@@ -100,13 +102,13 @@ def matrix_panel(here: frame.Cursor) -> None:
     st.caption("Framed: right after learning. Above it: before the task was learnt. Click a cell to go there.")
 
 
+TERM = re.compile(r"loss(_\w{1,30})?|grad_norm", re.ASCII)
+"""Columns of metrics that are drawn: a method names its own terms. A run may come from elsewhere, so not just any name."""
+
+
 def loss_panel(here: frame.Cursor) -> None:
     logged = here.run.table("metrics")
-    terms = [
-        name
-        for name in ("loss", "loss_qa", "loss_gen", "loss_kl", "loss_energy", "loss_answer", "grad_norm")
-        if name in logged and logged[name].notna().any()
-    ]
+    terms = [name for name in logged if TERM.fullmatch(name) and logged[name].notna().any()]
     if not terms:
         frame.not_recorded("steps")
         return
