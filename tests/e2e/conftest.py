@@ -84,8 +84,8 @@ def page(page, app_url: str):  # type: ignore[no-untyped-def]
         if not sent.url.startswith(own):
             faults.append(f"request to another host: {sent.url}")
 
-    page.set_default_timeout(PATIENCE)
-    page.set_default_navigation_timeout(PATIENCE)
+    page.context.set_default_timeout(PATIENCE)  # of the context: a test may open a second page
+    page.context.set_default_navigation_timeout(PATIENCE)
     page.on("console", console)
     page.on("pageerror", lambda error: faults.append(f"script error: {error}"))
     page.on("request", request)
