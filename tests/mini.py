@@ -35,9 +35,10 @@ def write_backbone(folder: Path) -> Path:
 
 
 def config(backbone: Path, method: str, **changes: Any) -> RunConfig:
-    """Two to five tasks, a few steps each: everything a run does, in seconds."""
+    """Three tasks, of labels, spans and queries, a few steps each: everything a run does, in seconds."""
     values: dict[str, Any] = {
         "method": method,
+        "stream": "bundled:sentiment,srl,sql",
         "tasks": {"train_limit": 32, "test_limit": 8},
         "backbone": {"name": str(backbone), "max_length": 64},
         "energy": {"dim": 4, "hidden": 16, "steps": 3, "fit_steps": 5, "fit_batch": 16, "code_samples": 4},

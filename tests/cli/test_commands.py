@@ -1,4 +1,4 @@
-"""The commands as a user types them, in a process of their own where exit codes matter."""
+"""The commands as a user types them, each in a process of its own; in a new interpreter only a few, for its imports take longer than its work."""
 
 from __future__ import annotations
 
@@ -14,12 +14,14 @@ import pytest
 from typer.testing import CliRunner
 
 from tests import mini
+from tests.processes import command
 from workbench.cli import app
 
 COMMANDS = ("train", "resume", "list", "show", "check", "table", "fit", "sample", "tasks", "pretrain", "bench", "app", "report")
 
 
-def workbench(*words: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+def interpreter(*words: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    """The same as `command`, in an interpreter that has imported nothing yet."""
     environment = {key: value for key, value in os.environ.items() if not key.startswith("WORKBENCH_")} | {"OMP_NUM_THREADS": "1"}
     return subprocess.run(
         [sys.executable, "-m", "workbench", *words], cwd=cwd, env=environment, capture_output=True, text=True, check=False
@@ -30,9 +32,9 @@ def workbench(*words: str, cwd: Path) -> subprocess.CompletedProcess[str]:
 def trained(mini_backbone: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with one finished LSEBMCL run, made by the command."""
     folder = tmp_path_factory.mktemp("cli")
-    settings = mini.config(mini_backbone, "lsebmcl").model_dump(exclude={"data"})
+    settings = mini.config(mini_backbone, "lsebmcl", stream="bundled").model_dump(exclude={"data"})
     (folder / "small.yaml").write_text(json.dumps(settings))
-    done = workbench("train", "small.yaml", "--order", "2,1,3,4,5", "--set", "training.max_steps=2", "--json", cwd=folder)
+    done = interpreter("train", "small.yaml", "--order", "2,1,3,4,5", "--set", "training.max_steps=2", "--json", cwd=folder)
     assert done.returncode == 0, done.stderr
     row = json.loads(done.stdout)
     assert row["method"] == "lsebmcl"
@@ -43,11 +45,11 @@ def trained(mini_backbone: Path, tmp_path_factory: pytest.TempPathFactory) -> Pa
 
 def test_help_teaches() -> None:
     runner = CliRunner()
-    for command in COMMANDS:
-        shown = runner.invoke(app, [command, "--help"])
+    for name in COMMANDS:
+        shown = runner.invoke(app, [name, "--help"])
         assert shown.exit_code == 0
         assert "Usage:" in shown.stdout
-    assert all(command in runner.invoke(app, ["--help"]).stdout for command in COMMANDS)
+    assert all(name in runner.invoke(app, ["--help"]).stdout for name in COMMANDS)
 
 
 @pytest.mark.parametrize(
@@ -69,7 +71,7 @@ def test_help_teaches() -> None:
     ],
 )
 def test_bad_input_is_one_sentence_and_no_trace(words: tuple[str, ...], sentence: str, tmp_path: Path) -> None:
-    done = workbench(*words, cwd=tmp_path)
+    done = command(*words, cwd=tmp_path)
     assert done.returncode == 1
     assert sentence in done.stderr
     assert "Traceback" not in done.stderr
@@ -77,11 +79,20 @@ def test_bad_input_is_one_sentence_and_no_trace(words: tuple[str, ...], sentence
     assert not list(tmp_path.rglob("run.json"))
 
 
+@pytest.mark.parametrize(
+    ("words", "sentence"), [(("train", "--device", "cuda"), "device"), (("list", "--runs", "nowhere"), "--runs: no folder nowhere")]
+)
+def test_a_new_interpreter_says_it_alike(words: tuple[str, ...], sentence: str, tmp_path: Path) -> None:
+    fresh, forked = interpreter(*words, cwd=tmp_path), command(*words, cwd=tmp_path)
+    assert sentence in fresh.stderr
+    assert (fresh.returncode, fresh.stdout, fresh.stderr) == (forked.returncode, forked.stdout, forked.stderr)
+
+
 def test_looking_at_runs(trained: Path) -> None:
-    (row,) = json.loads(workbench("list", "--json", cwd=trained).stdout)
+    (row,) = json.loads(command("list", "--json", cwd=trained).stdout)
     assert row["status"] == "finished"
     run = row["run"]
-    (table,) = json.loads(workbench("table", run, "--json", cwd=trained).stdout)
+    (table,) = json.loads(command("table", run, "--json", cwd=trained).stdout)
     assert {
         "run",
         "stream",
@@ -96,9 +107,9 @@ def test_looking_at_runs(trained: Path) -> None:
         "seconds",
     } <= table.keys()
     (trained / "kept.json").write_text(json.dumps([table]))
-    assert run in workbench("table", "kept.json", "--markdown", cwd=trained).stdout
-    shown = json.loads(workbench("show", run, "--json", cwd=trained).stdout)
-    fitted = json.loads(workbench("fit", run, "--json", cwd=trained).stdout)
+    assert run in command("table", "kept.json", "--markdown", cwd=trained).stdout
+    shown = json.loads(command("show", run, "--json", cwd=trained).stdout)
+    fitted = json.loads(command("fit", run, "--json", cwd=trained).stdout)
     assert fitted and {row["task"] for row in fitted} <= set(shown["info"]["tasks"]) and all(row["code_variance"] > 0 for row in fitted)
     assert shown["config"]["replay"]["gamma"] == 0.25
     assert {"started", "task_started", "finished"} <= {event["kind"] for event in shown["events"]}
@@ -106,11 +117,11 @@ def test_looking_at_runs(trained: Path) -> None:
 
 def test_check_finds_a_flipped_byte(trained: Path) -> None:
     (run,) = (path for path in (trained / "runs").iterdir())
-    assert workbench("check", run.name, cwd=trained).returncode == 0
+    assert command("check", run.name, cwd=trained).returncode == 0
     weights = next((run / "weights").glob("energy_*.safetensors"))
     content = weights.read_bytes()
     weights.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
-    faulty = workbench("check", run.name, "--json", cwd=trained)
+    faulty = command("check", run.name, "--json", cwd=trained)
     weights.write_bytes(content)
     assert faulty.returncode == 1
     assert [row["file"] for row in json.loads(faulty.stdout) if not row["ok"]] == [f"weights/{weights.name}"]
@@ -119,14 +130,14 @@ def test_check_finds_a_flipped_byte(trained: Path) -> None:
 def test_sampling_from_a_finished_run_changes_nothing(trained: Path) -> None:
     (run,) = (path for path in (trained / "runs").iterdir())
     before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
-    done = workbench("sample", run.name, "--task", "srl", "-n", "3", "--json", cwd=trained)
+    done = command("sample", run.name, "--task", "srl", "-n", "3", "--json", cwd=trained)
     assert done.returncode == 0, done.stderr
     rows = json.loads(done.stdout)
     assert {row["task"] for row in rows} == {"srl"}
     assert all(isinstance(row["energy"], float) for row in rows)
-    again = workbench("sample", run.name, "--task", "srl", "-n", "3", "--json", cwd=trained)
+    again = command("sample", run.name, "--task", "srl", "-n", "3", "--json", cwd=trained)
     assert json.loads(again.stdout) == rows
-    assert "has not learnt a task 'tea'" in workbench("sample", run.name, "--task", "tea", cwd=trained).stderr
+    assert "has not learnt a task 'tea'" in command("sample", run.name, "--task", "tea", cwd=trained).stderr
     assert {path: path.read_bytes() for path in run.rglob("*") if path.is_file() and path.name != "run.lock"} == {
         path: content for path, content in before.items() if path.name != "run.lock"
     }
@@ -138,19 +149,19 @@ def test_decoding_given_latents(trained: Path) -> None:
 
     (run,) = (path for path in (trained / "runs").iterdir())
     save_file({"z": np.zeros((2, 4), dtype=np.float32)}, trained / "z.safetensors")
-    rows = json.loads(workbench("sample", run.name, "--z", "z.safetensors", "--json", cwd=trained).stdout)
+    rows = json.loads(command("sample", run.name, "--z", "z.safetensors", "--json", cwd=trained).stdout)
     assert [row["index"] for row in rows] == [0, 1]
     save_file({"z": np.zeros((2, 3), dtype=np.float32)}, trained / "bad.safetensors")
-    assert "accepted: [n, 4]" in workbench("sample", run.name, "--z", "bad.safetensors", cwd=trained).stderr
+    assert "accepted: [n, 4]" in command("sample", run.name, "--z", "bad.safetensors", cwd=trained).stderr
 
 
 def test_a_finished_run_is_not_resumed(trained: Path) -> None:
     (run,) = (path for path in (trained / "runs").iterdir())
-    assert "finished; accepted" in workbench("resume", run.name, cwd=trained).stderr
+    assert "finished; accepted" in command("resume", run.name, cwd=trained).stderr
 
 
 def test_no_runs_says_what_to_do(tmp_path: Path) -> None:
-    assert "workbench train" in workbench("list", cwd=tmp_path).stdout
+    assert "workbench train" in command("list", cwd=tmp_path).stdout
 
 
 def test_what_stops_the_app_command_stops_the_server(tmp_path: Path) -> None:

@@ -18,7 +18,9 @@ from playwright.sync_api import expect
 from workbench.cli.browser import FLAGS, Server, chromium, serve, settle
 
 PATIENCE = int(os.environ.get("PATIENCE", "90000"))  # milliseconds: these tests wait for states, and a shared machine may be slow
+LOOKS = {"light": (1440, 800), "dark": (800, 1440)}  # color scheme -> widths of the window, the one it is opened at first
 SHOTS = Path(os.environ.get("SCREENSHOTS") or Path(tempfile.gettempdir()) / "workbench-screenshots")
+MAIN = "document.querySelector('[data-testid=stMain]')"
 
 expect.set_options(timeout=PATIENCE)
 if chromium() is None:
@@ -82,8 +84,8 @@ def page(page, app_url: str):  # type: ignore[no-untyped-def]
         if not sent.url.startswith(own):
             faults.append(f"request to another host: {sent.url}")
 
-    page.set_default_timeout(PATIENCE)
-    page.set_default_navigation_timeout(PATIENCE)
+    page.context.set_default_timeout(PATIENCE)  # of the context: a test may open a second page
+    page.context.set_default_navigation_timeout(PATIENCE)
     page.on("console", console)
     page.on("pageerror", lambda error: faults.append(f"script error: {error}"))
     page.on("request", request)
@@ -104,10 +106,29 @@ def shot(page, name: str) -> Path:  # type: ignore[no-untyped-def]
     """A screenshot of the whole page: the window is made as tall as what it shows."""
     SHOTS.mkdir(parents=True, exist_ok=True)
     width = page.viewport_size["width"]
-    tall = page.evaluate("document.querySelector('[data-testid=stMain]').scrollHeight")
+    tall = page.evaluate(f"{MAIN}.scrollHeight")
     page.set_viewport_size({"width": width, "height": min(int(tall) + 20, 5000)})
-    page.wait_for_timeout(600)
+    page.wait_for_timeout(300)
     settled(page)
     path = SHOTS / f"{name}.png"
     page.screenshot(path=str(path))
     return path
+
+
+def fits(page, address: str, name: str, scheme: str, *widths: int) -> list[Path]:  # type: ignore[no-untyped-def]
+    """Open a page in a window of the first width, then change to the others: at each a screenshot, and nothing reaches beyond the window.
+
+    Without widths, those of LOOKS. A change of the color scheme needs a page opened anew: charts are drawn for the one they began with.
+    """
+    made = []
+    page.emulate_media(color_scheme=scheme)
+    for width in widths or LOOKS[scheme]:
+        page.set_viewport_size({"width": width, "height": 900})
+        if not made:
+            page.goto(address)
+        settled(page)
+        made.append(shot(page, f"{name}-{width}-{scheme}"))
+        for wide in ("document.documentElement.scrollWidth - window.innerWidth", f"{MAIN}.scrollWidth - {MAIN}.clientWidth"):
+            overflow = page.evaluate(wide)
+            assert overflow <= 1, f"{overflow} pixels too wide at a width of {width}: {wide}"
+    return made

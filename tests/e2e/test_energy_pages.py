@@ -7,9 +7,7 @@ import re
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.e2e.conftest import settled, shot
-
-LOOKS = [(1440, "light"), (800, "light"), (1440, "dark"), (800, "dark")]
+from tests.e2e.conftest import LOOKS, fits, settled
 
 
 def visit(page: Page, app_url: str, where: str) -> None:
@@ -70,14 +68,7 @@ def test_arrow_keys_move_the_step_on_chains(page: Page, app_url: str, server):  
     expect(page).to_have_url(re.compile(r"[?&]t=5"))
 
 
-@pytest.mark.parametrize(("width", "look"), LOOKS)
+@pytest.mark.parametrize("scheme", LOOKS)
 @pytest.mark.parametrize("where", ["energy", "chains", "latent_map"])
-def test_looks(page: Page, app_url: str, where: str, width: int, look: str):
-    page.set_viewport_size({"width": width, "height": 900})
-    page.emulate_media(color_scheme=look)  # pyright: ignore[reportArgumentType]
-    visit(page, app_url, where)
-    shot(page, f"{where}-{width}-{look}")
-    wide = page.evaluate(
-        "document.querySelector('[data-testid=stMain]').scrollWidth - document.querySelector('[data-testid=stMain]').clientWidth"
-    )
-    assert wide <= 2, "the page scrolls sideways"
+def test_look(page: Page, app_url: str, where: str, scheme: str):
+    fits(page, f"{app_url}/{where}", where, scheme)

@@ -203,7 +203,6 @@ def test_the_deck_as_it_looks(page, server: Server, path: Path, width: int, sche
     page.set_viewport_size({"width": width, "height": 900})
     page.goto(f"{server.url}/rate?run={path.name}")
     settled(page)
-    page.wait_for_function("document.querySelectorAll('[data-testid=stSkeleton]').length === 0")
     shot(page, f"rate_setup_{width}_{scheme}")
     page.set_viewport_size({"width": width, "height": 900})
     setup, _ = setup_of(path, seed=6)

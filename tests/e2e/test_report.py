@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.conftest import SHOTS, Server, settled, shot
+from tests.e2e.conftest import LOOKS, SHOTS, Server, fits, settled, shot
 from workbench.runs import ratings
 from workbench.runs.reader import Run
 from workbench.runs.synthetic import write_run
@@ -54,19 +54,9 @@ def judged(server: Server) -> Path:
     return path
 
 
-def ready(page: Any) -> None:
-    settled(page)
-    page.wait_for_function("document.querySelectorAll('[data-testid=stSkeleton]').length === 0")
-    settled(page)
-
-
-SIZES = [(1440, "light"), (800, "dark"), (1440, "dark"), (800, "light")]
-LOOKS = [(name, *size) for name in ("replay", "agreement", "compare", "report") for size in SIZES]
-LOOKS += [(name, *size) for name in ("replay_two", "paired", "texts") for size in SIZES[:2]]
-
-
-@pytest.mark.parametrize("name, width, scheme", LOOKS)
-def test_look(page, server: Server, judged: Path, name: str, width: int, scheme: str) -> None:  # type: ignore[no-untyped-def]
+@pytest.mark.parametrize("scheme", LOOKS)
+@pytest.mark.parametrize("name", ["replay", "agreement", "compare", "report", "replay_two", "paired", "texts"])
+def test_look(page, server: Server, judged: Path, name: str, scheme: str) -> None:  # type: ignore[no-untyped-def]
     where = {
         "replay": f"/replay?run={RUN}&it=107&rater=ana",
         "replay_two": f"/replay?run={RUN}&it=107&show=side+by+side",
@@ -76,20 +66,14 @@ def test_look(page, server: Server, judged: Path, name: str, width: int, scheme:
         "texts": f"/compare?run={RUN}&tab=Texts&it=107",
         "report": f"/report?run={RUN}",
     }[name]
-    page.emulate_media(color_scheme=scheme)
-    page.set_viewport_size({"width": width, "height": 900})
-    page.goto(server.url + where)
-    ready(page)
-    shot(page, f"{name}_{width}_{scheme}")
-    overflow = page.evaluate("document.documentElement.scrollWidth - window.innerWidth")
-    assert overflow <= 1, f"{overflow} pixels wider than the window"
+    fits(page, server.url + where, name, scheme, *LOOKS[scheme][: 1 if name in ("replay_two", "paired", "texts") else 2])
 
 
 def test_hostile_texts_are_shown_as_text(page, server: Server) -> None:  # type: ignore[no-untyped-def]
     run = next(path for path in server.runs.iterdir() if "hostile" in path.name)
     page.add_init_script("window.alert = () => { window.hacked = true }")
     page.goto(f"{server.url}/replay?run={run.name}")
-    ready(page)
+    settled(page)
     assert not page.evaluate("window.hacked ?? false")
     shown = page.evaluate(
         "[...document.querySelectorAll('*')].map(e => e.shadowRoot?.querySelector('.card')).filter(Boolean)"
@@ -105,7 +89,7 @@ def test_hostile_texts_are_shown_as_text(page, server: Server) -> None:  # type:
 
 def test_a_strip_rates_where_the_text_is(page, server: Server, judged: Path) -> None:  # type: ignore[no-untyped-def]
     page.goto(f"{server.url}/replay?run={judged.name}&rater=dora")
-    ready(page)
+    settled(page)
     page.locator("[class*='_rate'] button").nth(3).click()
     settled(page)
     page.wait_for_function("() => true")
@@ -123,17 +107,17 @@ def test_a_strip_rates_where_the_text_is(page, server: Server, judged: Path) -> 
 )
 def test_from_a_card_to_its_chain_and_energy(page, server: Server, rater: str, foot: str, move: Any, chain: Any, energy: str) -> None:  # type: ignore[no-untyped-def]
     page.goto(f"{server.url}/replay?run={RUN}&it=107{rater}")
-    ready(page)
+    settled(page)
     there = page.locator(foot).first.get_by_role("button", name=move)
     if there.count():
         there.first.click()
-        ready(page)
+        settled(page)
     page.get_by_role("link", name=chain, exact=True).nth(3).click()
     page.wait_for_url("**/chains?*")
-    ready(page)
+    settled(page)
     assert page.url.count("run=") == 1 and "chain=" in page.url
     page.go_back()
-    ready(page)
+    settled(page)
     page.get_by_role("link", name=energy, exact=True).last.click()
     page.wait_for_url("**/energy?*")
     settled(page)
@@ -142,7 +126,7 @@ def test_from_a_card_to_its_chain_and_energy(page, server: Server, rater: str, f
 
 def test_the_report_opens_without_a_network(page, server: Server, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     page.goto(f"{server.url}/report?run={RUN}&runs={RUN},20260102-010000_lsebmcl_synthetic_s1")
-    ready(page)
+    settled(page)
     with page.expect_download() as download:
         page.get_by_role("button", name="Make the report").click()
     file = tmp_path / "report.html"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numba
 import numpy as np
 import pandas as pd
 import pytest
@@ -19,7 +20,10 @@ def run(mini_backbone: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
     from workbench.training.run import start
 
     config = mini.config(mini_backbone, "lsebmcl", recording={"umap": True}, tasks={"train_limit": 24, "test_limit": 6})
-    return Run(start(config, tmp_path_factory.mktemp("record")))
+    with pytest.MonkeyPatch.context() as patch:
+        # Compiled, UMAP of these few codes takes half a minute, nearly all of it for the compiling; as plain Python it takes a second.
+        patch.setattr(numba.config, "DISABLE_JIT", 1)
+        return Run(start(config, tmp_path_factory.mktemp("record")))
 
 
 def test_a_sample_names_its_chain_and_the_chain_its_energy(run: Run) -> None:

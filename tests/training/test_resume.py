@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import random
 import signal
-import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
 
 import numpy as np
 import pandas as pd
@@ -17,35 +13,22 @@ import pytest
 from safetensors.numpy import load_file
 
 from tests import mini
+from tests.processes import begun, lived
 from workbench.config import RunConfig, method_names
 from workbench.runs.check import check_run
 from workbench.runs.reader import Run
 from workbench.runs.schema import COLUMNS
 
 KILLS = 20
-# Forked from a server without threads: a fork of the test process itself may inherit a lock that nobody will release.
-PROCESSES = multiprocessing.get_context("forkserver")
-PROCESSES.set_forkserver_preload(
-    [
-        "workbench.training.run",
-        "workbench.runs.check",
-        "pytest",
-        "sklearn.feature_extraction.text",
-        "sklearn.naive_bayes",
-        "transformers.models.mistral.modeling_mistral",
-    ]
-)
 CLOCKS = {"metrics": ["seconds"], "samples": ["seconds", "sample_id"], "timings": ["seconds"]}
 
 
 @pytest.mark.parametrize("method", method_names())
-def test_killed_and_resumed_is_the_same_run(method: str, mini_backbone: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    # A child runs its parent's main module first; a test of the app may have put the app there.
-    monkeypatch.setitem(sys.modules, "__main__", ModuleType("__main__"))
-    config = mini.config(mini_backbone, method, stream="bundled", order=None, replay={"answers": "relaxed"})
-    _lived(_nothing)  # the server of forks has started when it has
+def test_killed_and_resumed_is_the_same_run(method: str, mini_backbone: Path, tmp_path: Path) -> None:
+    config = mini.config(mini_backbone, method, replay={"answers": "relaxed"})
+    lived(_nothing)  # the server of forks has started when it has
     began = time.perf_counter()
-    _lived(_go_on, config, _made(tmp_path / "whole"), 1)
+    lived(_go_on, config, _made(tmp_path / "whole"), 1)
     length = time.perf_counter() - began
     (whole,) = (tmp_path / "whole").iterdir()
     moments, kills, attempt = random.Random(method), 0, 0
@@ -70,7 +53,7 @@ def test_killed_and_resumed_is_the_same_run(method: str, mini_backbone: Path, tm
                 continue
             _still_there(run, flushed)
             if kills >= KILLS:
-                _lived(_go_on, config, out, 2)
+                lived(_go_on, config, out, 2)
                 break
         _still_there(run, flushed)
         _same(whole, run)
@@ -81,13 +64,6 @@ def _nothing() -> None:
     """A life without work."""
 
 
-def _lived(work: Callable[..., None], *arguments: object) -> None:
-    child = PROCESSES.Process(target=work, args=arguments)
-    child.start()
-    child.join()
-    assert child.exitcode == 0
-
-
 def _made(folder: Path) -> Path:
     folder.mkdir()
     return folder
@@ -95,9 +71,8 @@ def _made(folder: Path) -> Path:
 
 def _killed(config: RunConfig, out: Path, threads: int, after: float) -> bool:
     """Train, or go on, in a process of its own; kill it after a while. Whether it was killed before it ended."""
-    child = PROCESSES.Process(target=_go_on, args=(config, out, threads))
-    child.start()
-    time.sleep(after)
+    child = begun(_go_on, config, out, threads)
+    child.join(after)
     child.kill()
     child.join()
     killed = child.exitcode == -signal.SIGKILL
