@@ -12,6 +12,7 @@ import torch
 from tests import mini
 from workbench.config import ConfigError, build, method_names
 from workbench.runs.reader import Run
+from workbench.runs.schema import REPLAYS_NOTHING
 
 METHODS = Path(__file__).parents[2] / "workbench" / "methods"
 
@@ -102,10 +103,11 @@ def _stream_tasks():
     return load_stream("bundled", None).tasks
 
 
-def test_finetune_and_multitask_replay_nothing(finished) -> None:
-    for method in ("finetune", "multitask"):
-        assert len(Run(finished(method)).table("samples")) == 0
-        assert (Run(finished(method)).table("metrics").replay_share == 0).all()
+@pytest.mark.parametrize("method", method_names())
+def test_tables_show_no_gamma_for_the_methods_that_replay_nothing_and_for_no_other(method: str, finished) -> None:
+    run = Run(finished(method))
+    silent = run.table("samples").empty and bool((run.table("metrics").replay_share == 0).all())
+    assert (method in REPLAYS_NOTHING) == silent
 
 
 def test_multitask_learns_all_at_once_with_as_many_updates(finished) -> None:

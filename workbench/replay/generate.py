@@ -87,7 +87,9 @@ def _filled(samples: list[ReplaySample], asked: Asked) -> list[ReplaySample]:
 
 
 def _covering(learner: Learner, asked: Asked, samples: list[ReplaySample]) -> list[ReplaySample]:
-    """As many kept as before, of each label where labels are balanced, but those of all that passed whose tokens together cover most."""
+    """As many kept as before, of each label where labels are balanced, but those of all that passed whose tokens together cover most,
+    and before the others those whose decoded answer the answering pass gives too: their parts belong together.
+    """
     passed = [place for place, sample in enumerate(samples) if sample.verdict in ("kept", "spare")]
     by_label = asked.task is not None and asked.task.labels is not None and learner.config.replay.balanced
     groups = [samples[place].answer if by_label else "" for place in passed]
@@ -96,7 +98,8 @@ def _covering(learner: Learner, asked: Asked, samples: list[ReplaySample]) -> li
         learner.backbone.tokens.encode(" ".join((sample.context, sample.question, sample.answer)))
         for sample in (samples[p] for p in passed)
     ]
-    chosen = {passed[row] for row in covering(rows, groups, quota)}
+    agreed = [samples[place].answer_generated == samples[place].answer_relabelled for place in passed]
+    chosen = {passed[row] for row in covering(rows, groups, quota, agreed)}
     verdicts = {place: "kept" if place in chosen else "spare" for place in passed}
     return [replace(sample, verdict=verdicts.get(place, sample.verdict)) for place, sample in enumerate(samples)]
 
