@@ -50,10 +50,8 @@ def test_the_bench_plays_in_the_browser(page: Page, app_url: str):
     page.locator(".st-key-bench").scroll_into_view_if_needed()
     label = page.locator(".st-key-bench .slider-current-value, .st-key-bench .slider-label").first
     page.locator(".st-key-bench .updatemenu-button").first.click()
-    page.wait_for_timeout(600)
     expect(label).to_be_attached()
-    page.wait_for_timeout(2000)
-    assert page.locator(".st-key-bench .js-plotly-plot").first.evaluate("plot => plot.layout.sliders[0].active") == 8
+    page.wait_for_function("document.querySelector('.st-key-bench .js-plotly-plot').layout.sliders[0].active == 8")
 
 
 def test_arrow_keys_move_the_step_on_chains(page: Page, app_url: str, server):  # type: ignore[no-untyped-def]
