@@ -44,7 +44,7 @@ settings = --method $(patsubst lamol_task,lamol,$(1)) $(if $(filter lamol_task,$
 
 samples: $(VENV)/installed ## train the four runs that the app shows where there are no others, into data/runs
 	rm -rf data/runs
-	$(foreach method,lsebmcl lamol er finetune,$(BIN)/workbench train $(call settings,$(method)) \
+	$(foreach method,lsebmcl lamol_task er finetune,$(BIN)/workbench train $(call settings,$(method)) \
 	  --set recording.weights=none --set recording.chains=64 --out data/runs &&) rm data/runs/*/run.lock
 
 study: $(VENV)/installed ## the README's tables of the bundled stream: eight methods, SEEDS (0 1 2), some hours of one core
