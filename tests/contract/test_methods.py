@@ -12,7 +12,6 @@ import torch
 from tests import mini
 from workbench.config import ConfigError, build, method_names
 from workbench.runs.reader import Run
-from workbench.runs.schema import REPLAYS_NOTHING
 
 METHODS = Path(__file__).parents[2] / "workbench" / "methods"
 
@@ -104,10 +103,10 @@ def _stream_tasks():
 
 
 @pytest.mark.parametrize("method", method_names())
-def test_tables_show_no_gamma_for_the_methods_that_replay_nothing_and_for_no_other(method: str, finished) -> None:
+def test_a_run_has_no_gamma_where_nothing_is_replayed_and_only_there(method: str, finished) -> None:
     run = Run(finished(method))
     silent = run.table("samples").empty and bool((run.table("metrics").replay_share == 0).all())
-    assert (method in REPLAYS_NOTHING) == silent
+    assert (run.info.gamma is None) == (run.info.replay_ratio is None) == silent
 
 
 def test_multitask_learns_all_at_once_with_as_many_updates(finished) -> None:

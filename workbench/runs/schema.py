@@ -91,7 +91,7 @@ def __getattr__(name: str) -> Any:
 
 
 REPLAYS_NOTHING = ("finetune", "multitask")
-"""Methods that replay nothing: their gamma is a setting that nothing reads."""
+"""Methods that replay nothing, by name: their runs once wrote down a gamma that nothing reads. A run of today says so by itself."""
 
 
 class RunFile(BaseModel):
@@ -111,7 +111,7 @@ class RunFile(BaseModel):
     tasks: list[str] = []
     order: str | None = None
     seed: int = 0
-    gamma: float | None = None
+    gamma: float | None = None  # none: the method replays nothing
     config_hash: str = ""
     group_hash: str = ""
     versions: dict[str, str] = {}

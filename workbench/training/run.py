@@ -38,7 +38,7 @@ def start(config: RunConfig, out: Path, progress: Progress | None = None, parent
     pick_device(config.device)
     stream = stream_of(config)
     training = Training(config, stream, progress)
-    writer = RunWriter.create(out, to_yaml(config), _about(config, stream) | {"parent": parent})
+    writer = RunWriter.create(out, to_yaml(config), _about(training) | {"parent": parent})
     training.attach(writer)
     with _threads(None):
         return _carry_on(training, writer)
@@ -116,8 +116,8 @@ def _failed(writer: RunWriter, error: BaseException) -> None:
     writer.finish("failed")
 
 
-def _about(config: RunConfig, stream: Stream) -> dict[str, Any]:
-    device = pick_device(config.device)
+def _about(training: Training) -> dict[str, Any]:
+    config, stream, device = training.config, training.stream, training.device
     return {
         "label": config.label,
         "name": config.name,
@@ -126,7 +126,7 @@ def _about(config: RunConfig, stream: Stream) -> dict[str, Any]:
         "tasks": list(stream.names),
         "order": config.order,
         "seed": config.seed,
-        "gamma": config.replay.gamma,
+        "gamma": config.replay.gamma if training.method.source is not None else None,
         "group_hash": config.group_hash,
         "threads": torch.get_num_threads(),
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
