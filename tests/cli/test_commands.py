@@ -127,6 +127,37 @@ def test_check_finds_a_flipped_byte(trained: Path) -> None:
     assert [row["file"] for row in json.loads(faulty.stdout) if not row["ok"]] == [f"weights/{weights.name}"]
 
 
+def flip(path: Path) -> None:
+    content = path.read_bytes()
+    path.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+
+
+@pytest.mark.parametrize("damaged", ["weights/last.safetensors", "state/final.pt"])
+def test_damaged_weights_are_not_sampled_from(damaged: str, trained: Path) -> None:
+    (run,) = (path for path in (trained / "runs").iterdir())
+    flip(run / damaged)
+    done = command("sample", run.name, "--task", "srl", "-n", "1", cwd=trained)
+    flip(run / damaged)
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"error: {run.name}/{damaged}: its content changed")
+    assert len(done.stderr.strip().splitlines()) == 1
+
+
+@pytest.mark.parametrize("damaged", ["eval.parquet", "config.yaml"])
+def test_looking_at_a_changed_run_warns(damaged: str, trained: Path) -> None:
+    (run,) = (path for path in (trained / "runs").iterdir())
+    sentence = f"{run.name}: {damaged} differs from what the run wrote; see `workbench check {run.name}`"
+    content = (run / damaged).read_bytes()
+    (run / damaged).write_bytes(content.replace(b"seed: 0", b"seed: 1") if damaged == "config.yaml" else content[:-1] + b"?")
+    done = [command(*words, run.name, cwd=trained) for words in (("show",), ("table",), ("report",))]
+    listed = command("list", cwd=trained)
+    (run / damaged).write_bytes(content)
+    assert [each.stderr for each in done] == [f"warning: {sentence}\n"] * 3
+    assert sentence in (trained / "report.html").read_text()
+    assert listed.returncode == 0 and not listed.stderr
+    assert not command("show", run.name, cwd=trained).stderr
+
+
 def test_sampling_from_a_finished_run_changes_nothing(trained: Path) -> None:
     (run,) = (path for path in (trained / "runs").iterdir())
     before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}

@@ -8,7 +8,18 @@ from typing import Annotated
 
 import typer
 
-from workbench.cli.options import RUNS, AsJson, DataFolder, RunsFolder, existing_data, existing_runs, find, print_json, print_rows
+from workbench.cli.options import (
+    RUNS,
+    AsJson,
+    DataFolder,
+    RunsFolder,
+    existing_data,
+    existing_runs,
+    find,
+    print_json,
+    print_rows,
+    warn_of_damage,
+)
 
 
 def register(app: typer.Typer) -> None:
@@ -66,6 +77,7 @@ def show(
     from workbench.runs.reader import Run
 
     found = Run(find(run, runs))
+    warn_of_damage(found.path)
     whole = {
         "info": found.info.model_dump(by_alias=True),
         "status": found.status,
@@ -135,7 +147,12 @@ def table(
     paths = [found.path for found in reader.list_runs(existing_runs(runs)) if found.info is not None] if not names else []
     rows = [results.run_row(path) for path in paths]
     for name in names or []:
-        rows += results.read_results(Path(name)) if name.endswith(".json") else [results.run_row(find(name, runs))]
+        if name.endswith(".json"):
+            rows += results.read_results(Path(name))
+        else:
+            path = find(name, runs)
+            warn_of_damage(path)
+            rows.append(results.run_row(path))
     if as_markdown or by_group:
         left_out = [row["run"] for row in rows if not results.whole(row)]
         if left_out:
@@ -173,5 +190,8 @@ def report(
     """One self-contained HTML file with the figures and tables of some runs; it opens without this program and without a network."""
     from workbench.cli.report import write_report
 
-    write_report([find(name, runs) for name in names], out)
+    paths = [find(name, runs) for name in names]
+    for path in paths:
+        warn_of_damage(path)
+    write_report(paths, out)
     print(f"wrote {out} ({out.stat().st_size / 1e6:.1f} MB)")

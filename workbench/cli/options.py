@@ -29,6 +29,14 @@ def find(name: str, runs: Path) -> Path:
     return find_run(runs, name).path
 
 
+def warn_of_damage(run: Path) -> None:
+    """One sentence on standard error where the configuration or a table of a run is not as the run wrote it."""
+    from workbench.runs.check import warning
+
+    if sentence := warning(run):
+        print(f"warning: {sentence}", file=sys.stderr)
+
+
 def print_json(value: Any) -> None:
     sys.stdout.write(json.dumps(value, indent=1, ensure_ascii=False, default=str) + "\n")
 

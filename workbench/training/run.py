@@ -15,6 +15,7 @@ from safetensors.torch import load_file
 
 from workbench import __version__
 from workbench.config import RunConfig, build, to_yaml
+from workbench.runs.check import hold_to_manifest
 from workbench.runs.reader import Run, RunError
 from workbench.runs.writer import RunWriter
 from workbench.tasks import load_stream
@@ -69,11 +70,12 @@ def resume(run: Path, progress: Progress | None = None, device: str | None = Non
 
 
 def reopen(run: Path, device: str = "auto") -> Training:
-    """A finished run's models, to draw samples from. Nothing is written. Raises RunError where weights were not kept."""
+    """A finished run's models, to draw samples from. Nothing is written. Raises RunError where weights were not kept or are damaged."""
     known = Run(run)
     config = build(dict(known.config)).model_copy(update={"device": device})
     path, state_path = run / "weights" / "last.safetensors", run / "state" / "final.pt"
     if path.is_file() and state_path.is_file():
+        hold_to_manifest(run, "weights/last.safetensors", "state/final.pt")
         weights, state = load_file(path), torch.load(state_path, map_location="cpu", weights_only=True)
     else:
         try:
