@@ -63,6 +63,23 @@ def test_status_is_derived(tmp_path: Path) -> None:
     assert run.status == "failed"
 
 
+def test_a_run_that_nobody_writes_is_not_running_however_fresh(tmp_path: Path) -> None:
+    made = _plain_run(tmp_path)
+    made.close()  # as a kill leaves it: the lock is free, run.json was written just now
+    run = Run(made.path)
+    assert run.status == "crashed"
+    again = RunWriter.reopen(made.path, {})
+    again.event("interrupted", iteration=3)
+    again.close()
+    assert run.status == "interrupted" and list_runs(tmp_path)[0].status == "interrupted"
+    again = RunWriter.reopen(made.path, {})
+    assert run.status == "running"
+    again.close()
+    assert run.status == "crashed"
+    (made.path / "run.lock").unlink()  # where nothing is known of the lock, the heartbeat decides
+    assert run.status == "running"
+
+
 def test_listing_survives_every_kind_of_broken_run(tmp_path: Path) -> None:
     good = _plain_run(tmp_path, "good")
     good.finish()

@@ -78,9 +78,10 @@ def show(
 
     found = Run(find(run, runs))
     warn_of_damage(found.path)
+    status = found.status
     whole = {
-        "info": found.info.model_dump(by_alias=True),
-        "status": found.status,
+        "info": found.info.model_dump(by_alias=True) | {"status": status},
+        "status": status,
         "summary": found.summary.model_dump(),
         "config": found.config,
         "events": found.events(),

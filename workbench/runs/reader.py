@@ -76,7 +76,9 @@ class Run:
 
     @property
     def status(self) -> Status:
-        """Derived: finished or failed as the writer said; running while it holds the lock or wrote within 60 s; else crashed."""
+        """Derived: finished or failed as the writer said; running while the writer holds the lock (where locks say nothing: wrote within
+        60 s); interrupted where it was stopped by hand; else crashed.
+        """
         try:
             return _status(self.path, self.info)
         except RunError:
@@ -251,12 +253,12 @@ def _leads_inside(path: Path, root: Path) -> bool:
 def _status(path: Path, info: RunFile) -> Status:
     if info.status in FINAL:
         return info.status
-    age = _age(path)
-    if (age is not None and age < HEARTBEAT_SECONDS) or lock_held(path):
+    age, held = _age(path), lock_held(path)
+    if held or (held is None and age is not None and age < HEARTBEAT_SECONDS):
         return "running"
     kinds = [values.get("kind") for _, values, _ in read_lines(_inside(path, "events.jsonl")) if values]
-    ends = [kind for kind in kinds if kind in (*FINAL, "resumed")]
-    return ends[-1] if ends and ends[-1] in FINAL else "crashed"
+    ends = [kind for kind in kinds if kind in (*FINAL, "interrupted", "resumed")]
+    return ends[-1] if ends and ends[-1] != "resumed" else "crashed"
 
 
 def _age(path: Path) -> float | None:
@@ -266,22 +268,22 @@ def _age(path: Path) -> float | None:
         return None
 
 
-def lock_held(path: Path) -> bool:
-    """Whether a living process writes this run. Says False where the system has no such locks: the heartbeat then decides."""
+def lock_held(path: Path) -> bool | None:
+    """Whether a living process writes this run; None where the run has no lock or the system none: the heartbeat then decides."""
     try:
         import fcntl
     except ImportError:
-        return False
+        return None
     try:
         descriptor = os.open(path / "run.lock", os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
     except OSError:
-        return False
+        return None
     try:
         fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
         return True
     except OSError:
-        return False
+        return None
     finally:
         os.close(descriptor)
     return False
