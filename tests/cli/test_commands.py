@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import signal
 import socket
 import subprocess
 import sys
@@ -156,6 +158,30 @@ def test_looking_at_a_changed_run_warns(damaged: str, trained: Path) -> None:
     assert sentence in (trained / "report.html").read_text()
     assert listed.returncode == 0 and not listed.stderr
     assert not command("show", run.name, cwd=trained).stderr
+
+
+def test_ctrl_c_says_how_to_go_on(mini_backbone: Path, tmp_path: Path) -> None:
+    settings = mini.config(mini_backbone, "finetune", training={"epochs": 999, "max_steps": 100_000}).model_dump(exclude={"data"})
+    (tmp_path / "long.yaml").write_text(json.dumps(settings))
+    words = [sys.executable, "-m", "workbench", "train", "long.yaml", "--name", "halted", "--json"]
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("WORKBENCH_")} | {"OMP_NUM_THREADS": "1"}
+    with subprocess.Popen(words, cwd=tmp_path, env=environment, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as training:
+        assert training.stderr is not None
+        name = training.stderr.readline().removeprefix("run ").strip()
+        run, until = tmp_path / "runs" / name, time.monotonic() + 60
+        while not list((run / "state").glob("*.pt")) and time.monotonic() < until:
+            time.sleep(0.05)
+        training.send_signal(signal.SIGINT)
+        said = training.stderr.read().strip()
+    assert training.returncode == 130
+    assert re.fullmatch(rf"stopped at iteration \d+; go on with: workbench resume {name}", said), said
+    shown = command("show", name, cwd=tmp_path).stdout
+    assert re.search(r"^status +interrupted *$", shown, re.MULTILINE)
+    (weights,) = (run / "state").glob("*.safetensors")
+    flip(weights)
+    refused = command("resume", name, cwd=tmp_path)
+    assert refused.returncode == 1
+    assert refused.stderr.startswith(f"error: {name}/state/{weights.name}: its content changed")
 
 
 def test_sampling_from_a_finished_run_changes_nothing(trained: Path) -> None:
