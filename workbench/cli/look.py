@@ -176,11 +176,13 @@ def table(
 
 
 def tasks(data: DataFolder = None, as_json: AsJson = False) -> None:
-    """The tasks that can be learnt here: the bundled streams, and the published files found under --data."""
+    """The tasks that can be learnt here: the bundled streams, and the published files and your own found under --data. Exit code 1 where one cannot be used."""
     from workbench.tasks import available_tasks
 
     rows = available_tasks(existing_data(data))
     print_json(rows) if as_json else print_rows(rows)
+    if any("error" in row for row in rows):
+        raise typer.Exit(1)
 
 
 def report(
