@@ -264,21 +264,21 @@ def fields(model: type[BaseModel] = RunConfig, prefix: str = "") -> Iterator[tup
             yield f"{prefix}{name}", info
 
 
-def build(values: dict[str, Any]) -> RunConfig:
-    """A RunConfig from plain values. Raises ConfigError with one sentence a fault."""
+def build(values: dict[str, Any], file: Path | None = None) -> RunConfig:
+    """A RunConfig from plain values, whose keys come from `file`. Raises ConfigError with one sentence a fault."""
     try:
         return RunConfig.model_validate(values)
     except ValidationError as error:
-        raise ConfigError("; ".join(_sentence(fault) for fault in error.errors())) from None
+        raise ConfigError("; ".join(_sentence(fault, file) for fault in error.errors())) from None
 
 
-def _sentence(fault: Any) -> str:
+def _sentence(fault: Any, file: Path | None) -> str:
     where = ".".join(str(part) for part in fault["loc"] if not str(part).startswith("function"))
     known = [name for name, _ in fields()] + [
         name for name, info in RunConfig.model_fields.items() if isinstance(info.annotation, type) and issubclass(info.annotation, Section)
     ]
     if fault["type"] == "extra_forbidden":
-        return f"{where}: unknown key{nearest(where, known)}"
+        return f"{f'{file}: ' if file else ''}{where}: unknown key{nearest(where, known)}"
     message = fault["msg"].removeprefix("Value error, ")
     if message.startswith(where or "\0") or (not where and ":" in message):
         return message

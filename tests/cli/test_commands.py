@@ -90,6 +90,15 @@ def test_a_new_interpreter_says_it_alike(words: tuple[str, ...], sentence: str, 
     assert (fresh.returncode, fresh.stdout, fresh.stderr) == (forked.returncode, forked.stdout, forked.stderr)
 
 
+def test_messages_name_the_file_and_folder_given(tmp_path: Path) -> None:
+    (tmp_path / "kept").mkdir()
+    (tmp_path / "kept/rows.json").write_text("{}")
+    (tmp_path / "kept/small.yaml").write_text("training:\n  max_step: 2\n")
+    assert "error: kept/rows.json: found no list" in command("table", "kept/rows.json", cwd=tmp_path).stderr
+    assert "error: kept/small.yaml: training.max_step: unknown key" in command("train", "kept/small.yaml", cwd=tmp_path).stderr
+    assert f"under {tmp_path.name};" in command("show", "x", "--runs", ".", cwd=tmp_path).stderr
+
+
 def test_looking_at_runs(trained: Path) -> None:
     (row,) = json.loads(command("list", "--json", cwd=trained).stdout)
     assert row["status"] == "finished"

@@ -70,7 +70,7 @@ def train(
             held[key] = value
     for assignment in settings or []:
         assign(values, assignment)
-    checked = build(values)
+    checked = build(values, config)
     with _stopped_by_hand(), _progress(as_json) as progress:
         from workbench.training.run import start
 

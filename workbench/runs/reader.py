@@ -178,7 +178,7 @@ def find_run(root: Path, name: str) -> Run:
         return Run(folders[close[0]])
     if close:
         raise RunError(f"{len(close)} runs begin with {name[:80]!r}: {', '.join(close[:5])}{' ...' if len(close) > 5 else ''}")
-    raise RunError(f"no run named {name[:80]!r} under {Path(root).name}{_nearest(name, list(folders))}")
+    raise RunError(f"no run named {name[:80]!r} under {Path(root).resolve().name}{_nearest(name, list(folders))}")
 
 
 def _run_folders(root: Path) -> list[Path]:
