@@ -174,6 +174,15 @@ def test_find_by_name_prefix_or_nearest(tmp_path: Path) -> None:
         find_run(tmp_path, "20")
     with pytest.raises(RunError, match=f"nearest: .*{names[0]}"):
         find_run(tmp_path, names[0].replace("er", "ar"))
+    given = RunWriter.create(tmp_path, "seed: 0\n", {"label": "er", "name": "killed", "seed": 0})
+    given.close()
+    for words in ("killed", "killed_s0", "er_killed_s0", given.path.name[9:]):
+        assert find_run(tmp_path, words).name == given.path.name
+    assert find_run(tmp_path, "s1").name == names[1]
+    with pytest.raises(RunError, match="2 runs end with or are named 's0'"):
+        find_run(tmp_path, "s0")
+    with pytest.raises(RunError, match="no run named 'illed'"):
+        find_run(tmp_path, "illed")
     with pytest.raises(RunError, match="there is none"):
         find_run(tmp_path / "empty", "x")
 

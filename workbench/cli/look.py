@@ -12,6 +12,7 @@ from workbench.cli.options import (
     RUNS,
     AsJson,
     DataFolder,
+    RunName,
     RunsFolder,
     existing_data,
     existing_runs,
@@ -61,7 +62,7 @@ def list_runs(runs: RunsFolder = RUNS, as_json: AsJson = False) -> None:
 
 
 def show(
-    run: Annotated[str | None, typer.Argument(help="Folder or name of the run.")] = None,
+    run: RunName | None = None,
     defaults: Annotated[bool, typer.Option("--defaults", help="Print every setting with its default and what it does, as YAML.")] = False,
     runs: RunsFolder = RUNS,
     as_json: AsJson = False,
@@ -99,7 +100,7 @@ def _rest(event: dict[str, object]) -> str:
     return "  ".join(f"{key}={value}" for key, value in event.items() if key not in ("time", "kind"))[:300]
 
 
-def check(run: Annotated[str, typer.Argument(help="Folder or name of the run.")], runs: RunsFolder = RUNS, as_json: AsJson = False) -> None:
+def check(run: RunName, runs: RunsFolder = RUNS, as_json: AsJson = False) -> None:
     """Whether every file of a run is whole: tables, weights, configuration. A line a file; exit code 1 where one is not."""
     from workbench.runs.check import check_run
 
@@ -116,7 +117,7 @@ def check(run: Annotated[str, typer.Argument(help="Folder or name of the run.")]
         raise typer.Exit(1)
 
 
-def fit(run: Annotated[str, typer.Argument(help="Folder or name of the run.")], runs: RunsFolder = RUNS, as_json: AsJson = False) -> None:
+def fit(run: RunName, runs: RunsFolder = RUNS, as_json: AsJson = False) -> None:
     """Does the energy fit texts it never saw? Held-out codes of each task against the ends of its chains, at every saved moment."""
     from workbench.runs.reader import Run
     from workbench.views.fit import COLUMNS, measures

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from workbench.cli.options import RUNS, AsJson, DataFolder, RunsFolder, existing_data, find, print_json, print_rows
+from workbench.cli.options import RUNS, AsJson, DataFolder, RunName, RunsFolder, existing_data, find, print_json, print_rows
 from workbench.config import CONTROLS, ConfigError, assign, build, from_yaml, method_names
 
 METHODS = ", ".join([*method_names(), *CONTROLS])
@@ -79,7 +79,7 @@ def train(
 
 
 def resume(
-    run: Annotated[str, typer.Argument(help="Folder or name of the run.")],
+    run: RunName,
     runs: RunsFolder = RUNS,
     device: Annotated[str | None, typer.Option(help="Go on on another device than the run began on (no longer bit for bit).")] = None,
     as_json: AsJson = False,
@@ -94,7 +94,7 @@ def resume(
 
 
 def sample(
-    run: Annotated[str, typer.Argument(help="Folder or name of the run.")],
+    run: RunName,
     task: Annotated[str | None, typer.Option(help="Task to ask for.", show_default="every task learnt")] = None,
     n: Annotated[
         int, typer.Option("-n", min=1, max=10_000, help="Samples a task to keep; what was refused on the way is listed too.")

@@ -8,6 +8,7 @@ from __future__ import annotations
 import difflib
 import json
 import os
+import re
 import time
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -169,15 +170,19 @@ def list_runs(root: Path) -> list[RunInfo]:
 
 
 def find_run(root: Path, name: str) -> Run:
-    """The run of that name, or the only one whose name begins so. Raises RunError with the nearest names."""
+    """The run of that name, or the only one whose name begins so, or ends so or has it as the short name it was given. Raises RunError
+    with the nearest names.
+    """
     folders = {path.name: path for path in _run_folders(Path(root))}
     if name in folders:
         return Run(folders[name])
-    close = [known for known in folders if name and known.startswith(name)]
-    if len(close) == 1:
-        return Run(folders[close[0]])
-    if close:
-        raise RunError(f"{len(close)} runs begin with {name[:80]!r}: {', '.join(close[:5])}{' ...' if len(close) > 5 else ''}")
+    begin = [known for known in folders if name and known.startswith(name)]
+    end = [known for known in folders if name and re.search(rf"[_-]{re.escape(name)}(_s\d+)?(-\d+)?$", known)]
+    for close, how in ((begin, "begin with"), (end, "end with or are named")):
+        if len(close) == 1:
+            return Run(folders[close[0]])
+        if close:
+            raise RunError(f"{len(close)} runs {how} {name[:80]!r}: {', '.join(close[:5])}{' ...' if len(close) > 5 else ''}")
     raise RunError(f"no run named {name[:80]!r} under {Path(root).resolve().name}{_nearest(name, list(folders))}")
 
 
