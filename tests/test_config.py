@@ -26,6 +26,12 @@ def test_the_saved_yaml_is_the_config_with_every_default_and_a_comment() -> None
         ({"energy": {"delt": 1}}, r"energy.delt: unknown key \(did you mean 'energy.delta'\?\)"),
         ({"energy": {"delta": 3}}, "energy.delta: 3.0 diverges.*accepted"),
         ({"method": "lsebmc"}, "did you mean 'lsebmcl'.*accepted: .*finetune"),
+        ({"training": {"foo": 1}}, r"^training.foo: unknown key; `workbench show --defaults` lists them all$"),
+        ({"foo": 1}, r"^foo: unknown key; `workbench show --defaults` lists them all$"),
+        ({"max_steps": 1}, r"unknown key \(did you mean 'training.max_steps'\?\)"),
+        ({"enrgy": {"delta": 1}}, r"unknown key \(did you mean 'energy'\?\)"),
+        ({"method": "nothing"}, r"^method: no method named 'nothing'; accepted: [^(]*$"),
+        ({"replay": {"gamma": float("nan")}}, r"^replay.gamma: found nan; accepted: a number from 0 to 10$"),
         ({"seed": -1}, r"seed: .*found -1"),
         ({"energy": {"kernel": "hmc"}}, "energy.kernel: .*'ula' or 'mala'.*'hmc'"),
         ({"energy": {"schedule": "joint"}}, "joint needs energy.reference: isotropic"),
@@ -43,6 +49,8 @@ def test_assignments_are_read_as_yaml_and_checked() -> None:
     assert values == {"training": {"max_steps": 5}, "energy": {"kernel": "mala"}, "tasks": {"train_limit": None}, "knobs": {"capacity": 9}}
     with pytest.raises(ConfigError, match=r"--set training.max_step: unknown key .*training.max_steps"):
         assign(values, "training.max_step=5")
+    with pytest.raises(ConfigError, match=r"--set foo: unknown key; `workbench show --defaults` lists them all$"):
+        assign(values, "foo=1")
     with pytest.raises(ConfigError, match="no '='"):
         assign(values, "seed")
 

@@ -251,8 +251,19 @@ def method_names() -> list[str]:
 
 def nearest(word: str, known: list[str]) -> str:
     """' (did you mean X?)' for the nearest known name, or nothing."""
-    close = difflib.get_close_matches(word, known, n=1, cutoff=0.5)
+    close = difflib.get_close_matches(word, known, n=1, cutoff=0.6)
     return f" (did you mean {close[0]!r}?)" if close else ""
+
+
+def _nearest_key(word: str, known: list[str]) -> str:
+    """The same for a setting. Its last part decides: settings of one section are alike by their section alone."""
+
+    def alike(one: str, other: str) -> float:
+        return difflib.SequenceMatcher(None, one, other).ratio()
+
+    close = {name: alike(word.rpartition(".")[2], name.rpartition(".")[2]) for name in known}
+    best = max(known, key=lambda name: close[name] + alike(word, name))
+    return f" (did you mean {best!r}?)" if close[best] >= 0.6 else "; `workbench show --defaults` lists them all"
 
 
 def fields(model: type[BaseModel] = RunConfig, prefix: str = "") -> Iterator[tuple[str, Any]]:
@@ -264,25 +275,36 @@ def fields(model: type[BaseModel] = RunConfig, prefix: str = "") -> Iterator[tup
             yield f"{prefix}{name}", info
 
 
-def build(values: dict[str, Any]) -> RunConfig:
-    """A RunConfig from plain values. Raises ConfigError with one sentence a fault."""
+def build(values: dict[str, Any], file: Path | None = None) -> RunConfig:
+    """A RunConfig from plain values, whose keys come from `file`. Raises ConfigError with one sentence a fault."""
     try:
         return RunConfig.model_validate(values)
     except ValidationError as error:
-        raise ConfigError("; ".join(_sentence(fault) for fault in error.errors())) from None
+        raise ConfigError("; ".join(_sentence(fault, file) for fault in error.errors())) from None
 
 
-def _sentence(fault: Any) -> str:
+def _sentence(fault: Any, file: Path | None) -> str:
     where = ".".join(str(part) for part in fault["loc"] if not str(part).startswith("function"))
     known = [name for name, _ in fields()] + [
         name for name, info in RunConfig.model_fields.items() if isinstance(info.annotation, type) and issubclass(info.annotation, Section)
     ]
     if fault["type"] == "extra_forbidden":
-        return f"{where}: unknown key{nearest(where, known)}"
+        return f"{f'{file}: ' if file else ''}{where}: unknown key{_nearest_key(where, known)}"
     message = fault["msg"].removeprefix("Value error, ")
     if message.startswith(where or "\0") or (not where and ":" in message):
         return message
+    if fault["type"] == "value_error" and repr(fault.get("input")) in message:
+        return f"{where}: {message}"
+    if fault["type"] in ("greater_than_equal", "less_than_equal") and (accepted := _range(where)):
+        return f"{where}: found {fault.get('input')!r}; accepted: {accepted}"
     return f"{where}: {message} (found {fault.get('input')!r})"
+
+
+def _range(where: str) -> str:
+    """'a number from 0 to 10' of a setting that has both bounds, else nothing."""
+    info = dict(fields()).get(where)
+    bounds = {name: getattr(bound, name) for bound in (info.metadata if info else ()) for name in ("ge", "le") if hasattr(bound, name)}
+    return f"a number from {bounds['ge']} to {bounds['le']}" if len(bounds) == 2 else ""
 
 
 def from_yaml(path: Path) -> dict[str, Any]:
@@ -307,7 +329,7 @@ def assign(values: dict[str, Any], assignment: str) -> None:
     if not separator:
         raise ConfigError(f"--set {assignment}: no '='; accepted: section.key=value")
     if name not in known and not name.startswith("knobs."):
-        raise ConfigError(f"--set {name}: unknown key{nearest(name, known)}")
+        raise ConfigError(f"--set {name}: unknown key{_nearest_key(name, known)}")
     *sections, leaf = name.split(".")
     for section in sections:
         values = values.setdefault(section, {})

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import signal
 import socket
 import subprocess
 import sys
@@ -88,6 +90,15 @@ def test_a_new_interpreter_says_it_alike(words: tuple[str, ...], sentence: str, 
     assert (fresh.returncode, fresh.stdout, fresh.stderr) == (forked.returncode, forked.stdout, forked.stderr)
 
 
+def test_messages_name_the_file_and_folder_given(tmp_path: Path) -> None:
+    (tmp_path / "kept").mkdir()
+    (tmp_path / "kept/rows.json").write_text("{}")
+    (tmp_path / "kept/small.yaml").write_text("training:\n  max_step: 2\n")
+    assert "error: kept/rows.json: found no list" in command("table", "kept/rows.json", cwd=tmp_path).stderr
+    assert "error: kept/small.yaml: training.max_step: unknown key" in command("train", "kept/small.yaml", cwd=tmp_path).stderr
+    assert f"under {tmp_path.name};" in command("show", "x", "--runs", ".", cwd=tmp_path).stderr
+
+
 def test_looking_at_runs(trained: Path) -> None:
     (row,) = json.loads(command("list", "--json", cwd=trained).stdout)
     assert row["status"] == "finished"
@@ -125,6 +136,61 @@ def test_check_finds_a_flipped_byte(trained: Path) -> None:
     weights.write_bytes(content)
     assert faulty.returncode == 1
     assert [row["file"] for row in json.loads(faulty.stdout) if not row["ok"]] == [f"weights/{weights.name}"]
+
+
+def flip(path: Path) -> None:
+    content = path.read_bytes()
+    path.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+
+
+@pytest.mark.parametrize("damaged", ["weights/last.safetensors", "state/final.pt"])
+def test_damaged_weights_are_not_sampled_from(damaged: str, trained: Path) -> None:
+    (run,) = (path for path in (trained / "runs").iterdir())
+    flip(run / damaged)
+    done = command("sample", run.name, "--task", "srl", "-n", "1", cwd=trained)
+    flip(run / damaged)
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"error: {run.name}/{damaged}: its content changed")
+    assert len(done.stderr.strip().splitlines()) == 1
+
+
+@pytest.mark.parametrize("damaged", ["eval.parquet", "config.yaml"])
+def test_looking_at_a_changed_run_warns(damaged: str, trained: Path) -> None:
+    (run,) = (path for path in (trained / "runs").iterdir())
+    sentence = f"{run.name}: {damaged} differs from what the run wrote; see `workbench check {run.name}`"
+    content = (run / damaged).read_bytes()
+    (run / damaged).write_bytes(content.replace(b"seed: 0", b"seed: 1") if damaged == "config.yaml" else content[:-1] + b"?")
+    done = [command(*words, run.name, cwd=trained) for words in (("show",), ("table",), ("report",))]
+    listed = command("list", cwd=trained)
+    (run / damaged).write_bytes(content)
+    assert [each.stderr for each in done] == [f"warning: {sentence}\n"] * 3
+    assert sentence in (trained / "report.html").read_text()
+    assert listed.returncode == 0 and not listed.stderr
+    assert not command("show", run.name, cwd=trained).stderr
+
+
+def test_ctrl_c_says_how_to_go_on(mini_backbone: Path, tmp_path: Path) -> None:
+    settings = mini.config(mini_backbone, "finetune", training={"epochs": 999, "max_steps": 100_000}).model_dump(exclude={"data"})
+    (tmp_path / "long.yaml").write_text(json.dumps(settings))
+    words = [sys.executable, "-m", "workbench", "train", "long.yaml", "--name", "halted", "--json"]
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("WORKBENCH_")} | {"OMP_NUM_THREADS": "1"}
+    with subprocess.Popen(words, cwd=tmp_path, env=environment, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as training:
+        assert training.stderr is not None
+        name = training.stderr.readline().removeprefix("run ").strip()
+        run, until = tmp_path / "runs" / name, time.monotonic() + 60
+        while not list((run / "state").glob("*.pt")) and time.monotonic() < until:
+            time.sleep(0.05)
+        training.send_signal(signal.SIGINT)
+        said = training.stderr.read().strip()
+    assert training.returncode == 130
+    assert re.fullmatch(rf"stopped at iteration \d+; go on with: workbench resume {name}", said), said
+    shown = command("show", name, cwd=tmp_path).stdout
+    assert re.search(r"^status +interrupted *$", shown, re.MULTILINE)
+    (weights,) = (run / "state").glob("*.safetensors")
+    flip(weights)
+    refused = command("resume", name, cwd=tmp_path)
+    assert refused.returncode == 1
+    assert refused.stderr.startswith(f"error: {name}/state/{weights.name}: its content changed")
 
 
 def test_sampling_from_a_finished_run_changes_nothing(trained: Path) -> None:

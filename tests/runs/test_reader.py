@@ -63,6 +63,23 @@ def test_status_is_derived(tmp_path: Path) -> None:
     assert run.status == "failed"
 
 
+def test_a_run_that_nobody_writes_is_not_running_however_fresh(tmp_path: Path) -> None:
+    made = _plain_run(tmp_path)
+    made.close()  # as a kill leaves it: the lock is free, run.json was written just now
+    run = Run(made.path)
+    assert run.status == "crashed"
+    again = RunWriter.reopen(made.path, {})
+    again.event("interrupted", iteration=3)
+    again.close()
+    assert run.status == "interrupted" and list_runs(tmp_path)[0].status == "interrupted"
+    again = RunWriter.reopen(made.path, {})
+    assert run.status == "running"
+    again.close()
+    assert run.status == "crashed"
+    (made.path / "run.lock").unlink()  # where nothing is known of the lock, the heartbeat decides
+    assert run.status == "running"
+
+
 def test_listing_survives_every_kind_of_broken_run(tmp_path: Path) -> None:
     good = _plain_run(tmp_path, "good")
     good.finish()
@@ -157,6 +174,15 @@ def test_find_by_name_prefix_or_nearest(tmp_path: Path) -> None:
         find_run(tmp_path, "20")
     with pytest.raises(RunError, match=f"nearest: .*{names[0]}"):
         find_run(tmp_path, names[0].replace("er", "ar"))
+    given = RunWriter.create(tmp_path, "seed: 0\n", {"label": "er", "name": "killed", "seed": 0})
+    given.close()
+    for words in ("killed", "killed_s0", "er_killed_s0", given.path.name[9:]):
+        assert find_run(tmp_path, words).name == given.path.name
+    assert find_run(tmp_path, "s1").name == names[1]
+    with pytest.raises(RunError, match="2 runs end with or are named 's0'"):
+        find_run(tmp_path, "s0")
+    with pytest.raises(RunError, match="no run named 'illed'"):
+        find_run(tmp_path, "illed")
     with pytest.raises(RunError, match="there is none"):
         find_run(tmp_path / "empty", "x")
 

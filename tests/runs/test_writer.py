@@ -18,7 +18,7 @@ import pytest
 
 from workbench.runs.check import check_run
 from workbench.runs.reader import Run
-from workbench.runs.schema import RunError, SchemaError
+from workbench.runs.schema import COLUMNS, RunError, SchemaError
 from workbench.runs.writer import FLUSH_ROWS, RunWriter
 
 CHILD = """
@@ -319,6 +319,11 @@ def test_events_and_logging_reach_the_folder(writer: RunWriter) -> None:
     assert "warning the latent is dead" in log and "task_started task=a" in log
     readme = (writer.path / "README.txt").read_text()
     assert len(readme.splitlines()) >= 10
+    columns = {"eval": ("kind", "eval_task", "score"), "predictions": ("uid", "prediction", "score")}
+    for table, names in columns.items():
+        (line,) = (line for line in readme.splitlines() if line.split()[0] == table)
+        assert all(name in COLUMNS[table] and name in line for name in names)
+    assert "workbench.tasks.load_stream(stream)" in readme and "train, then validation, then test" in readme
     assert not re.search(
         r"/tmp|/home|/root|" + re.escape(os.uname().nodename), json.dumps(json.loads((writer.path / "run.json").read_text()))
     )

@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
+from workbench.cli import app
 from workbench.tasks import available_tasks, load_stream
 from workbench.tasks.example import TaskError
 from workbench.views import replay
@@ -39,6 +41,17 @@ def test_a_folder_a_task_in_the_order_named(tmp_path: Path) -> None:
     assert stream.hash == load_stream("own:notes,tickets", str(tmp_path)).hash
     listed = {row["task"]: row["records"] for row in available_tasks(str(tmp_path))}
     assert listed["own:tickets"] == tickets.records
+
+
+def test_a_task_that_cannot_be_used_hides_no_other(tmp_path: Path) -> None:
+    write(tmp_path, "good", train=rows(20), test=rows(4))
+    write(tmp_path, "bad", train=rows(20, "bgu"), test=rows(4))
+    listed = {row["task"]: row for row in available_tasks(str(tmp_path))}
+    assert listed["own:good"]["records"]["test"] == 4
+    assert listed["own:bad"]["error"].startswith("bad/train.jsonl: record 1: field 'answer' is 'bgu'")
+    said = CliRunner().invoke(app, ["tasks", "--data", str(tmp_path), "--json"])
+    assert said.exit_code == 1
+    assert json.loads(said.stdout) == list(listed.values())
 
 
 def test_the_app_finds_the_real_examples_where_the_data_folder_is_known(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

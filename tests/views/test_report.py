@@ -90,6 +90,12 @@ def test_faults_are_sentences(paths: list[Path], tmp_path: Path, case: str) -> N
             write_report(paths[:1], tmp_path / "run" / ".." / "nothing" / "\0".replace("\0", "x" * 300), ["config"])
 
 
+def test_a_folder_that_does_not_exist_is_not_made(paths: list[Path], tmp_path: Path) -> None:
+    with pytest.raises(RunError, match=r"x\.html: no folder .*nope; accepted: a file in a folder that exists"):
+        write_report(paths[:1], tmp_path / "nope" / "x.html", ["config"])
+    assert not (tmp_path / "nope").exists()
+
+
 def test_no_path_of_this_machine_is_in_it(paths: list[Path]) -> None:
     text = report.page([Run(paths[0])], ["config", "environment"])
     assert str(paths[0].parent) not in text

@@ -82,6 +82,7 @@ PAGES: dict[str, list[tuple[str, str, str]]] = {
 STATUS = {
     "running": ("blue", ":material/play_circle:", "running, so far"),
     "finished": ("green", ":material/check_circle:", "finished"),
+    "interrupted": ("orange", ":material/pause_circle:", "interrupted"),
     "crashed": ("orange", ":material/warning:", "crashed"),
     "failed": ("red", ":material/error:", "failed"),
     "broken": ("red", ":material/broken_image:", "broken"),

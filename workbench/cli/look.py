@@ -8,7 +8,19 @@ from typing import Annotated
 
 import typer
 
-from workbench.cli.options import RUNS, AsJson, DataFolder, RunsFolder, existing_data, existing_runs, find, print_json, print_rows
+from workbench.cli.options import (
+    RUNS,
+    AsJson,
+    DataFolder,
+    RunName,
+    RunsFolder,
+    existing_data,
+    existing_runs,
+    find,
+    print_json,
+    print_rows,
+    warn_of_damage,
+)
 
 
 def register(app: typer.Typer) -> None:
@@ -50,7 +62,7 @@ def list_runs(runs: RunsFolder = RUNS, as_json: AsJson = False) -> None:
 
 
 def show(
-    run: Annotated[str | None, typer.Argument(help="Folder or name of the run.")] = None,
+    run: RunName | None = None,
     defaults: Annotated[bool, typer.Option("--defaults", help="Print every setting with its default and what it does, as YAML.")] = False,
     runs: RunsFolder = RUNS,
     as_json: AsJson = False,
@@ -66,9 +78,11 @@ def show(
     from workbench.runs.reader import Run
 
     found = Run(find(run, runs))
+    warn_of_damage(found.path)
+    status = found.status
     whole = {
-        "info": found.info.model_dump(by_alias=True),
-        "status": found.status,
+        "info": found.info.model_dump(by_alias=True) | {"status": status},
+        "status": status,
         "summary": found.summary.model_dump(),
         "config": found.config,
         "events": found.events(),
@@ -86,7 +100,7 @@ def _rest(event: dict[str, object]) -> str:
     return "  ".join(f"{key}={value}" for key, value in event.items() if key not in ("time", "kind"))[:300]
 
 
-def check(run: Annotated[str, typer.Argument(help="Folder or name of the run.")], runs: RunsFolder = RUNS, as_json: AsJson = False) -> None:
+def check(run: RunName, runs: RunsFolder = RUNS, as_json: AsJson = False) -> None:
     """Whether every file of a run is whole: tables, weights, configuration. A line a file; exit code 1 where one is not."""
     from workbench.runs.check import check_run
 
@@ -103,7 +117,7 @@ def check(run: Annotated[str, typer.Argument(help="Folder or name of the run.")]
         raise typer.Exit(1)
 
 
-def fit(run: Annotated[str, typer.Argument(help="Folder or name of the run.")], runs: RunsFolder = RUNS, as_json: AsJson = False) -> None:
+def fit(run: RunName, runs: RunsFolder = RUNS, as_json: AsJson = False) -> None:
     """Does the energy fit texts it never saw? Held-out codes of each task against the ends of its chains, at every saved moment."""
     from workbench.runs.reader import Run
     from workbench.views.fit import COLUMNS, measures
@@ -135,7 +149,12 @@ def table(
     paths = [found.path for found in reader.list_runs(existing_runs(runs)) if found.info is not None] if not names else []
     rows = [results.run_row(path) for path in paths]
     for name in names or []:
-        rows += results.read_results(Path(name)) if name.endswith(".json") else [results.run_row(find(name, runs))]
+        if name.endswith(".json"):
+            rows += results.read_results(Path(name))
+        else:
+            path = find(name, runs)
+            warn_of_damage(path)
+            rows.append(results.run_row(path))
     if as_markdown or by_group:
         left_out = [row["run"] for row in rows if not results.whole(row)]
         if left_out:
@@ -158,11 +177,13 @@ def table(
 
 
 def tasks(data: DataFolder = None, as_json: AsJson = False) -> None:
-    """The tasks that can be learnt here: the bundled streams, and the published files found under --data."""
+    """The tasks that can be learnt here: the bundled streams, and the published files and your own found under --data. Exit code 1 where one cannot be used."""
     from workbench.tasks import available_tasks
 
     rows = available_tasks(existing_data(data))
     print_json(rows) if as_json else print_rows(rows)
+    if any("error" in row for row in rows):
+        raise typer.Exit(1)
 
 
 def report(
@@ -173,5 +194,8 @@ def report(
     """One self-contained HTML file with the figures and tables of some runs; it opens without this program and without a network."""
     from workbench.cli.report import write_report
 
-    write_report([find(name, runs) for name in names], out)
+    paths = [find(name, runs) for name in names]
+    for path in paths:
+        warn_of_damage(path)
+    write_report(paths, out)
     print(f"wrote {out} ({out.stat().st_size / 1e6:.1f} MB)")

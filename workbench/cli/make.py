@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from workbench.cli.options import RUNS, AsJson, DataFolder, RunsFolder, existing_data, find, print_json, print_rows
+from workbench.cli.options import RUNS, AsJson, DataFolder, RunName, RunsFolder, existing_data, find, print_json, print_rows
 from workbench.config import CONTROLS, ConfigError, assign, build, from_yaml, method_names
 
 METHODS = ", ".join([*method_names(), *CONTROLS])
@@ -69,31 +70,31 @@ def train(
             held[key] = value
     for assignment in settings or []:
         assign(values, assignment)
-    checked = build(values)
-    from workbench.training.run import start
+    checked = build(values, config)
+    with _stopped_by_hand(), _progress(as_json) as progress:
+        from workbench.training.run import start
 
-    with _progress(as_json) as progress:
-        path = start(checked, out, progress)
+        path = start(checked, out, progress, begun=_tell_run)
     _done(path, as_json)
 
 
 def resume(
-    run: Annotated[str, typer.Argument(help="Folder or name of the run.")],
+    run: RunName,
     runs: RunsFolder = RUNS,
     device: Annotated[str | None, typer.Option(help="Go on on another device than the run began on (no longer bit for bit).")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Go on with a run that was stopped or killed, from its newest checkpoint, bit for bit as if it never was."""
     path = find(run, runs)
-    from workbench.training.run import resume as carry_on
+    with _stopped_by_hand(), _progress(as_json) as progress:
+        from workbench.training.run import resume as carry_on
 
-    with _progress(as_json) as progress:
-        path = carry_on(path, progress, device)
+        path = carry_on(path, progress, device, begun=_tell_run)
     _done(path, as_json)
 
 
 def sample(
-    run: Annotated[str, typer.Argument(help="Folder or name of the run.")],
+    run: RunName,
     task: Annotated[str | None, typer.Option(help="Task to ask for.", show_default="every task learnt")] = None,
     n: Annotated[
         int, typer.Option("-n", min=1, max=10_000, help="Samples a task to keep; what was refused on the way is listed too.")
@@ -139,6 +140,25 @@ def _tell(row: dict[str, Any]) -> None:
     print(" ".join(f"{key}={value}" for key, value in row.items()), flush=True)
 
 
+def _tell_run(path: Path) -> None:
+    print(f"run {path.name}", file=sys.stderr, flush=True)
+
+
+@contextmanager
+def _stopped_by_hand() -> Iterator[None]:
+    """Ctrl-C is one sentence that says how to go on, and exit code 130: click would say that it was aborted."""
+    try:
+        yield
+    except KeyboardInterrupt as stop:
+        run = getattr(stop, "run", None)
+        if run is None:
+            print("stopped before the run began", file=sys.stderr)
+        else:
+            elsewhere = "" if run.parent == RUNS else f" --runs {run.parent}"
+            print(f"{stop}; go on with: workbench resume {run.name}{elsewhere}", file=sys.stderr)
+        raise typer.Exit(130) from None
+
+
 @contextmanager
 def _progress(quiet: bool) -> Iterator[Callable[[int, int, str], None] | None]:
     if quiet:
@@ -158,7 +178,8 @@ def _progress(quiet: bool) -> Iterator[Callable[[int, int, str], None] | None]:
     try:
         yield shown
     finally:
-        bar.stop()
+        if bar.live.is_started:
+            bar.stop()
 
 
 def _done(path: Path, as_json: bool) -> None:

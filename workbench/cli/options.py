@@ -16,17 +16,28 @@ from workbench.config import ConfigError
 RunsFolder = Annotated[Path, typer.Option("--runs", envvar="WORKBENCH_RUNS", help="Folder that holds the runs.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Machine-readable output on standard output.")]
 DataFolder = Annotated[str | None, typer.Option("--data", envvar="WORKBENCH_DATA", help="Folder of the published files.", show_envvar=True)]
+RunName = Annotated[
+    str, typer.Argument(metavar="RUN", help="Folder or name of a run; the name's beginning or end, or the short name, if one run has it.")
+]
 RUNS = Path("runs")
 
 
 def find(name: str, runs: Path) -> Path:
-    """A run by its folder, its name under the runs folder, or the beginning of that name. Raises RunError."""
+    """A run by its folder, or by its name under the runs folder as `find_run` takes it. Raises RunError."""
     from workbench.runs.reader import find_run
 
     folder = Path(name)
     if (folder / "run.json").is_file():
         return folder
     return find_run(runs, name).path
+
+
+def warn_of_damage(run: Path) -> None:
+    """One sentence on standard error where the configuration or a table of a run is not as the run wrote it."""
+    from workbench.runs.check import warning
+
+    if sentence := warning(run):
+        print(f"warning: {sentence}", file=sys.stderr)
 
 
 def print_json(value: Any) -> None:

@@ -29,6 +29,8 @@ def write_report(run_paths: Sequence[Path], out: Path | None = None, panels: Seq
             raise RunError(f"{run.path}: no run folder (run.json is missing)")
         _ = run.info
     target = Path(out) if out is not None else Path(f"report-{runs[0].name}{f'-and-{len(runs) - 1}-more' if len(runs) > 1 else ''}.html")
+    if not target.parent.is_dir():
+        raise RunError(f"{target}: no folder {target.parent}; accepted: a file in a folder that exists")
     content = report.page(runs, panels).encode("utf-8", "replace")
     try:
         with atomic_path(target) as temporary:

@@ -58,6 +58,25 @@ def check_run(path: Path) -> list[Verdict]:
     return verdicts
 
 
+def hold_to_manifest(path: Path, *names: str) -> None:
+    """Raises RunError where one of these files is not as the run wrote it. A file that the manifest does not list is let pass."""
+    manifest, _ = _manifest(path)
+    for name in names:
+        if name in manifest and not (found := _file(path, name, manifest[name])).ok:
+            raise RunError(f"{path.name}/{name}: {found.verdict}; see `workbench check {path.name}`")
+
+
+def warning(path: Path) -> str:
+    """One sentence where the configuration or a table of a run is not as the run wrote it, else nothing. Hashes these files."""
+    run = Run(path)
+    manifest, _ = _manifest(run.path)
+    verdicts = [_config(run, run.info)]
+    verdicts += [_file(run.path, name, entries) for name, entries in manifest.items() if name.endswith(".parquet")]
+    names = [verdict.file for verdict in verdicts if not verdict.ok]
+    differ = "differs" if len(names) == 1 else "differ"
+    return f"{run.name}: {', '.join(names)} {differ} from what the run wrote; see `workbench check {run.name}`" if names else ""
+
+
 def _config(run: Run, info: RunFile) -> Verdict:
     try:
         data = (run.path / "config.yaml").read_bytes()

@@ -8,6 +8,7 @@ from __future__ import annotations
 import difflib
 import json
 import os
+import re
 import time
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -76,7 +77,9 @@ class Run:
 
     @property
     def status(self) -> Status:
-        """Derived: finished or failed as the writer said; running while it holds the lock or wrote within 60 s; else crashed."""
+        """Derived: finished or failed as the writer said; running while the writer holds the lock (where locks say nothing: wrote within
+        60 s); interrupted where it was stopped by hand; else crashed.
+        """
         try:
             return _status(self.path, self.info)
         except RunError:
@@ -167,16 +170,20 @@ def list_runs(root: Path) -> list[RunInfo]:
 
 
 def find_run(root: Path, name: str) -> Run:
-    """The run of that name, or the only one whose name begins so. Raises RunError with the nearest names."""
+    """The run of that name, or the only one whose name begins so, or ends so or has it as the short name it was given. Raises RunError
+    with the nearest names.
+    """
     folders = {path.name: path for path in _run_folders(Path(root))}
     if name in folders:
         return Run(folders[name])
-    close = [known for known in folders if name and known.startswith(name)]
-    if len(close) == 1:
-        return Run(folders[close[0]])
-    if close:
-        raise RunError(f"{len(close)} runs begin with {name[:80]!r}: {', '.join(close[:5])}{' ...' if len(close) > 5 else ''}")
-    raise RunError(f"no run named {name[:80]!r} under {Path(root).name}{_nearest(name, list(folders))}")
+    begin = [known for known in folders if name and known.startswith(name)]
+    end = [known for known in folders if name and re.search(rf"[_-]{re.escape(name)}(_s\d+)?(-\d+)?$", known)]
+    for close, how in ((begin, "begin with"), (end, "end with or are named")):
+        if len(close) == 1:
+            return Run(folders[close[0]])
+        if close:
+            raise RunError(f"{len(close)} runs {how} {name[:80]!r}: {', '.join(close[:5])}{' ...' if len(close) > 5 else ''}")
+    raise RunError(f"no run named {name[:80]!r} under {Path(root).resolve().name}{_nearest(name, list(folders))}")
 
 
 def _run_folders(root: Path) -> list[Path]:
@@ -251,12 +258,12 @@ def _leads_inside(path: Path, root: Path) -> bool:
 def _status(path: Path, info: RunFile) -> Status:
     if info.status in FINAL:
         return info.status
-    age = _age(path)
-    if (age is not None and age < HEARTBEAT_SECONDS) or lock_held(path):
+    age, held = _age(path), lock_held(path)
+    if held or (held is None and age is not None and age < HEARTBEAT_SECONDS):
         return "running"
     kinds = [values.get("kind") for _, values, _ in read_lines(_inside(path, "events.jsonl")) if values]
-    ends = [kind for kind in kinds if kind in (*FINAL, "resumed")]
-    return ends[-1] if ends and ends[-1] in FINAL else "crashed"
+    ends = [kind for kind in kinds if kind in (*FINAL, "interrupted", "resumed")]
+    return ends[-1] if ends and ends[-1] != "resumed" else "crashed"
 
 
 def _age(path: Path) -> float | None:
@@ -266,22 +273,22 @@ def _age(path: Path) -> float | None:
         return None
 
 
-def lock_held(path: Path) -> bool:
-    """Whether a living process writes this run. Says False where the system has no such locks: the heartbeat then decides."""
+def lock_held(path: Path) -> bool | None:
+    """Whether a living process writes this run; None where the run has no lock or the system none: the heartbeat then decides."""
     try:
         import fcntl
     except ImportError:
-        return False
+        return None
     try:
         descriptor = os.open(path / "run.lock", os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
     except OSError:
-        return False
+        return None
     try:
         fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
         return True
     except OSError:
-        return False
+        return None
     finally:
         os.close(descriptor)
     return False

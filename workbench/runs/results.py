@@ -44,9 +44,9 @@ def read_results(path: Path) -> list[dict[str, Any]]:
     except FileNotFoundError:
         raise RunError(f"{path}: no such file; accepted: a file that `workbench table --json` wrote") from None
     except (OSError, ValueError) as error:
-        raise RunError(f"{path.name}: cannot be read as results ({error})") from None
+        raise RunError(f"{path}: cannot be read as results ({error})") from None
     if not isinstance(rows, list) or not all(isinstance(row, dict) and {"run", "method", "scores"} <= row.keys() for row in rows):
-        raise RunError(f"{path.name}: found no list of rows with run, method and scores; accepted: what `workbench table --json` prints")
+        raise RunError(f"{path}: found no list of rows with run, method and scores; accepted: what `workbench table --json` prints")
     return rows
 
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 SCHEMA = 1
 
-Status = Literal["running", "finished", "crashed", "failed", "broken"]
+Status = Literal["running", "finished", "interrupted", "crashed", "failed", "broken"]
 FINAL = ("finished", "failed")
 FOLDERS = ("chains", "latents", "weights")
 

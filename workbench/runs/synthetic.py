@@ -139,7 +139,9 @@ def write_run(
         writer.finish()
     else:
         writer.close()
-    if status == "crashed":
+    if status == "running":
+        (writer.path / "run.lock").unlink(missing_ok=True)
+    elif status == "crashed":
         _tear(writer.path)
     elif status == "broken":
         _break(writer.path)

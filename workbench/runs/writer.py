@@ -53,6 +53,13 @@ events.jsonl, log.txt        what happened when; one JSON object a line
 NAME.parquet                 a table of a finished run:  pandas.read_parquet("metrics.parquet")
 NAME/seg-*.arrows            the same while it runs:     pyarrow.ipc.open_stream(FILE).read_all()
                              (several: read in order; of rows with the same `row`, the first counts)
+  eval                       kind (generated: the model answered; teacher_forced: it read on), eval_task, score (0 to 100)
+  predictions                uid (which example), prediction (what the model answered), score (0 to 1)
+  references                 not here: workbench.tasks.load_stream(stream), `stream` of run.json, gives tasks whose train, validation
+                             and test hold examples with uid, context, question, answers
+                             (bundled streams without the program: data/streams/STREAM/TASK.jsonl, [context, question, answers, ...]
+                             a line: all of train, then validation, then test, as many as manifest.json counts; the uid is
+                             TASK-SPLIT-NUMBER, numbered from 0 in each split)
 chains latents weights       safetensors.numpy.load_file(FILE); safetensors.safe_open(FILE, "np").metadata()
 ratings/NAME.jsonl           what a person judged, one JSON object a line
 manifest.jsonl               SHA-256 of every finished file; `workbench check RUN` compares

@@ -159,5 +159,5 @@ def _draw(examples: tuple[Example, ...], limit: int | None, seed: str, whole: bo
 
 def nearest(word: str, known: Sequence[str]) -> str:
     """`, did you mean 'X'?` for the nearest known name, or nothing."""
-    close = difflib.get_close_matches(word, known, n=1, cutoff=0.5)
+    close = difflib.get_close_matches(word, known, n=1, cutoff=0.6)
     return f", did you mean {close[0]!r}?" if close else ""

@@ -30,12 +30,17 @@ def load(names: Sequence[str], data: Path) -> list[Task]:
 
 
 def available(data: Path) -> list[dict[str, Any]]:
-    """A row for each task of one's own in `data`: task, records {split: count}, metric, files."""
+    """A row for each task of one's own in `data`: task, records {split: count}, metric, files; or task and error."""
     names = [path.parent.name for path in sorted(data.glob("*/task.json")) if FOLDER.fullmatch(path.parent.name)]
-    return [
-        {"task": f"own:{task.name}", "records": task.records, "metric": task.metric, "files": list(task.files)}
-        for task in load(names, data)
-    ]
+    return [_row(name, data) for name in names]
+
+
+def _row(name: str, data: Path) -> dict[str, Any]:
+    try:
+        task = _task(name, data)
+    except TaskError as error:
+        return {"task": f"own:{name}", "error": str(error)}
+    return {"task": f"own:{name}", "records": task.records, "metric": task.metric, "files": list(task.files)}
 
 
 def _task(name: str, data: Path) -> Task:

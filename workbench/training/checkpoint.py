@@ -13,6 +13,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from workbench.runs.check import hold_to_manifest
 from workbench.runs.reader import RunError
 from workbench.runs.writer import RunWriter
 
@@ -37,10 +38,11 @@ def clear(writer: RunWriter, keep: str) -> None:
 
 
 def load(run: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """(weights, state) of the newest whole checkpoint. Raises RunError where there is none or it cannot be read."""
+    """(weights, state) of the newest whole checkpoint. Raises RunError where there is none, or it is damaged or cannot be read."""
     whole = sorted(path for path in (run / FOLDER).glob("*.pt") if path.with_suffix(".safetensors").is_file())
     if not whole:
         raise RunError(f"{run.name}/{FOLDER}: no checkpoint; a run can be resumed once its first checkpoint is written")
+    hold_to_manifest(run, *(f"{FOLDER}/{path.name}" for path in (whole[-1], whole[-1].with_suffix(".safetensors"))))
     try:
         state = torch.load(whole[-1], map_location="cpu", weights_only=True)
         return load_file(whole[-1].with_suffix(".safetensors")), state

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import platform
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from safetensors.torch import load_file
 
 from workbench import __version__
 from workbench.config import RunConfig, build, to_yaml
+from workbench.runs.check import hold_to_manifest
 from workbench.runs.reader import Run, RunError
 from workbench.runs.writer import RunWriter
 from workbench.tasks import load_stream
@@ -24,7 +25,17 @@ from workbench.training.loop import Progress, Training, pick_device
 
 SUBSET_SEED = 0
 """Limits of a task's examples are drawn alike for every seed, so that runs differ by what they learn, not by what they are asked."""
+Begun = Callable[[Path], None]
+"""Called with the run's folder when its first step is near."""
 LIBRARIES = ("torch", "transformers", "tokenizers", "peft", "safetensors", "numpy", "pyarrow")
+
+
+class Interrupted(KeyboardInterrupt):
+    """A run was stopped by hand at this iteration; it can be resumed."""
+
+    def __init__(self, run: Path, iteration: int) -> None:
+        super().__init__(f"stopped at iteration {iteration}")
+        self.run, self.iteration = run, iteration
 
 
 def stream_of(config: RunConfig) -> Stream:
@@ -33,20 +44,20 @@ def stream_of(config: RunConfig) -> Stream:
     return stream.limited(config.tasks.train_limit, config.tasks.test_limit, SUBSET_SEED).ordered(config.order)
 
 
-def start(config: RunConfig, out: Path, progress: Progress | None = None, parent: str | None = None) -> Path:
-    """Train a new run under `out` to its end and return its folder."""
+def start(config: RunConfig, out: Path, progress: Progress | None = None, parent: str | None = None, begun: Begun | None = None) -> Path:
+    """Train a new run under `out` to its end and return its folder. Raises Interrupted where it is stopped by hand."""
     pick_device(config.device)
     stream = stream_of(config)
     training = Training(config, stream, progress)
     writer = RunWriter.create(out, to_yaml(config), _about(training) | {"parent": parent})
     training.attach(writer)
     with _threads(None):
-        return _carry_on(training, writer)
+        return _carry_on(training, writer, begun)
 
 
-def resume(run: Path, progress: Progress | None = None, device: str | None = None) -> Path:
+def resume(run: Path, progress: Progress | None = None, device: str | None = None, begun: Begun | None = None) -> Path:
     """Go on with a run from its newest checkpoint, with the number of threads it began with. Raises RunError for a finished run or one
-    without a checkpoint.
+    without a checkpoint, Interrupted where it is stopped by hand.
     """
     known = Run(run)
     if known.info.status == "finished":
@@ -65,15 +76,16 @@ def resume(run: Path, progress: Progress | None = None, device: str | None = Non
         writer = RunWriter.reopen(run, state["rows"])
         training.attach(writer)
         training.restore(weights, state)
-        return _carry_on(training, writer)
+        return _carry_on(training, writer, begun)
 
 
 def reopen(run: Path, device: str = "auto") -> Training:
-    """A finished run's models, to draw samples from. Nothing is written. Raises RunError where weights were not kept."""
+    """A finished run's models, to draw samples from. Nothing is written. Raises RunError where weights were not kept or are damaged."""
     known = Run(run)
     config = build(dict(known.config)).model_copy(update={"device": device})
     path, state_path = run / "weights" / "last.safetensors", run / "state" / "final.pt"
     if path.is_file() and state_path.is_file():
+        hold_to_manifest(run, "weights/last.safetensors", "state/final.pt")
         weights, state = load_file(path), torch.load(state_path, map_location="cpu", weights_only=True)
     else:
         try:
@@ -98,13 +110,15 @@ def _threads(count: int | None) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def _carry_on(training: Training, writer: RunWriter) -> Path:
+def _carry_on(training: Training, writer: RunWriter, begun: Begun | None) -> Path:
     try:
+        if begun is not None:
+            begun(writer.path)
         training.run()
     except KeyboardInterrupt:
         writer.event("interrupted", iteration=training.learner.iteration)
         writer.close()
-        raise
+        raise Interrupted(writer.path, training.learner.iteration) from None
     except BaseException as error:
         _failed(writer, error)
         raise

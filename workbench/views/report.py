@@ -15,6 +15,7 @@ import pandas as pd
 
 from workbench.config import from_yaml
 from workbench.runs import ratings
+from workbench.runs.check import warning
 from workbench.runs.schema import RunError
 from workbench.views import (
     agreement,
@@ -231,7 +232,10 @@ def page(runs: Sequence[Any], chosen: Sequence[str] | None = None, app: str = "h
         info = run.info
         what = f"{info.label or 'unknown method'} on {info.stream or 'an unknown stream'}"
         about = f"{what}, seed {info.seed}, {run.status}. Tasks in order: {', '.join(info.tasks)}."
-        chapters.append(Chapter(anchor, run.name, about, _parts(PANELS, run, anchor, chosen), f"{app}/overview?run={quote(run.name)}"))
+        parts = _parts(PANELS, run, anchor, chosen)
+        if sentence := warning(run.path):
+            parts.insert(0, Part(f"{anchor}-warning", "Not as the run wrote it", "", [Text(sentence)]))
+        chapters.append(Chapter(anchor, run.name, about, parts, f"{app}/overview?run={quote(run.name)}"))
     title = runs[0].name if len(runs) == 1 else f"{len(runs)} runs"
     made = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
     packages = ", ".join(f"{name} {version(name)}" for name in ("plotly", "pandas", "numpy", "pyarrow"))

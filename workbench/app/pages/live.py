@@ -79,7 +79,7 @@ def cards(here: frame.Cursor, what: str, share: float) -> None:
     live = [info for info in runs if info.status == "running"]
     if not live:
         st.info("No run has written in the last minute.", icon=":material/sensors_off:")
-        finished = next((info for info in runs if info.status in ("finished", "crashed", "failed")), None)
+        finished = next((info for info in runs if info.status in ("finished", "interrupted", "crashed", "failed")), None)
         if finished is None:
             return
         st.subheader("The last one", anchor=False)
