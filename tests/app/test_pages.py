@@ -145,6 +145,20 @@ def test_a_link_to_a_sample_run_opens_it(open_page: Opener, folders: dict[str, P
     assert faults(app) == [] and app.selectbox(key="run").value == name
 
 
+@pytest.mark.parametrize(("page", "says"), [("overview", "codes of the fit"), ("live", "codes of the fit: ")])
+def test_the_gap_names_its_task_and_its_codes(open_page: Opener, folders: dict[str, Path], page: str, says: str):
+    app = open_page(folders["one"], page)
+    label = next(element.label for element in app.metric if "energy gap" in element.label)
+    assert label.rpartition(": ")[2] in ("sentiment", "roles", "dialogue")
+    assert says in (label if page == "live" else words(app))
+
+
+def test_scores_of_a_subset_say_so(open_page: Opener, folders: dict[str, Path]):
+    text = words(open_page(folders["one"], "overview"))
+    assert "answers generated to the whole test set" in text and "fixed subset of the test set, with teacher forcing" in text
+    assert "Mean score, fixed subset" in [element.label for element in open_page(folders["one"], "live").metric]
+
+
 def test_a_fault_shows_an_id_and_no_trace(open_page: Opener, folders: dict[str, Path], monkeypatch: pytest.MonkeyPatch):
     def broken(*_args: object, **_options: object) -> None:
         raise RuntimeError("secret words from the data")
