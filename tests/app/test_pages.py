@@ -12,6 +12,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from tests.app.conftest import PAGES, ROOT, SMALL, Opener, faults, words
+from workbench.runs.reader import Run
 from workbench.runs.synthetic import write_run
 
 
@@ -38,6 +39,15 @@ def test_unfinished_runs_show_what_there_is(open_page: Opener, folders: dict[str
     assert faults(app) == []
     if page in ("live", "overview", "forgetting", "energy", "chains", "latent_map", "replay"):
         assert badge in words(app)
+
+
+@pytest.mark.parametrize("state", ["one", "crashed", "running"])
+def test_the_header_says_when_a_run_ended_and_not_when_it_was_copied(open_page: Opener, folders: dict[str, Path], state: str):
+    app = open_page(folders[state], "overview")
+    updated = Run(next(folders[state].iterdir())).info.updated[:16].replace("T", " ")
+    says = {"one": f"finished {updated} UTC", "crashed": f"last written {updated} UTC", "running": "last written 0 s ago"}[state]
+    written = [element.value for element in app.caption if element.value.startswith(("finished", "last written"))]
+    assert written == [says] or (state == "running" and written[0].endswith(" s ago"))
 
 
 @pytest.mark.parametrize("page", PAGES)

@@ -13,10 +13,14 @@ from workbench.app.store import CachedRun
 from workbench.views import curves, health, style, timeline
 from workbench.views.text import in_markdown
 
-SCORE = "Mean over the tasks begun, on a fixed subset of their test examples, answers scored with teacher forcing. The average score of the \
-Overview is of generated answers to every test example"
-GAP = "Mean U of short-run samples less mean U of the codes that the energy was fitted to, in nats, of the task where it is furthest from 0 \
-at the last measurement. The Energy page has it on held-out codes"
+SCORE = (
+    "Mean over the tasks begun, on a fixed subset of the test set, with teacher forcing. The average score of the Overview is of answers "
+    "generated to the whole test set"
+)
+GAP = (
+    "Mean U of short-run samples less mean U of the codes that the energy was fitted to, in nats, of the task where it is furthest from 0 "
+    "at the last measurement. The Energy page has it on held-out codes"
+)
 WINDOWS = {"All": 1.0, "Last half": 0.5, "Last 10 %": 0.1}
 
 
@@ -51,7 +55,11 @@ def chart(run: Any, what: str, share: float, dark: bool) -> None:
         .mark_line(strokeWidth=1.6)
         .encode(
             x=alt.X("iteration:Q", title="iteration"),
-            y=alt.Y("value:Q", title=f"{what}, fixed subset" if mean else what, scale=alt.Scale(zero=False, domain=[0, 100]) if mean else alt.Scale(zero=False)),
+            y=alt.Y(
+                "value:Q",
+                title=f"{what}, fixed subset" if mean else what,
+                scale=alt.Scale(zero=False, domain=[0, 100]) if mean else alt.Scale(zero=False),
+            ),
             color=color,
             tooltip=["iteration", alt.Tooltip("value:Q", format=".3f", title=what)] + ([] if mean else ["task"]),
         )
