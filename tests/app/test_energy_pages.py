@@ -72,6 +72,16 @@ def test_the_caption_names_the_slice_and_its_share(open_page: Opener, folders: d
     assert "% of probe variance in the plane" in read
 
 
+def test_the_gap_is_that_of_the_picture_beside_it(open_page: Opener, folders: dict[str, Path]):
+    app = open_page(folders["one"], "energy", task="roles")
+    metric = next(element for element in app.metric if element.label == "Energy gap of roles")
+    histogram = next(figure for figure in figures(app) if any("data codes" in (trace.get("name") or "") for trace in figure["data"]))
+    data = next(trace["x"] for trace in histogram["data"] if "data codes" in trace["name"])
+    samples = histogram["layout"]["shapes"][0]["x0"]  # the line at their mean; codes as few as these are ticks
+    assert float(metric.value.split()[0]) == pytest.approx(samples - np.mean(data), abs=0.006)
+    assert "On the codes of the fit of roles, as measured during the run: +0.1" in words(app)
+
+
 def test_three_dimensions_keep_axes_and_camera_over_iterations(open_page: Opener, folders: dict[str, Path]):
     one, two = (figures(open_page(folders["one"], "energy", view="3D", cam="Front", it=at))[0]["layout"] for at in ("60", "90"))
     for name in ("camera", "xaxis", "yaxis", "zaxis"):

@@ -12,6 +12,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from tests.app.conftest import PAGES, ROOT, SMALL, Opener, faults, words
+from workbench.runs.reader import Run
 from workbench.runs.synthetic import write_run
 
 
@@ -38,6 +39,15 @@ def test_unfinished_runs_show_what_there_is(open_page: Opener, folders: dict[str
     assert faults(app) == []
     if page in ("live", "overview", "forgetting", "energy", "chains", "latent_map", "replay"):
         assert badge in words(app)
+
+
+@pytest.mark.parametrize("state", ["one", "crashed", "running"])
+def test_the_header_says_when_a_run_ended_and_not_when_it_was_copied(open_page: Opener, folders: dict[str, Path], state: str):
+    app = open_page(folders[state], "overview")
+    updated = Run(next(folders[state].iterdir())).info.updated[:16].replace("T", " ")
+    says = {"one": f"finished {updated} UTC", "crashed": f"last written {updated} UTC", "running": "last written 0 s ago"}[state]
+    written = [element.value for element in app.caption if element.value.startswith(("finished", "last written"))]
+    assert written == [says] or (state == "running" and written[0].endswith(" s ago"))
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -143,6 +153,20 @@ def test_a_link_to_a_sample_run_opens_it(open_page: Opener, folders: dict[str, P
     name = next(folders["one"].iterdir()).name
     app = open_page(folders["none"], "forgetting", run=name)
     assert faults(app) == [] and app.selectbox(key="run").value == name
+
+
+@pytest.mark.parametrize(("page", "says"), [("overview", "codes of the fit"), ("live", "codes of the fit: ")])
+def test_the_gap_names_its_task_and_its_codes(open_page: Opener, folders: dict[str, Path], page: str, says: str):
+    app = open_page(folders["one"], page)
+    label = next(element.label for element in app.metric if "energy gap" in element.label)
+    assert label.rpartition(": ")[2] in ("sentiment", "roles", "dialogue")
+    assert says in (label if page == "live" else words(app))
+
+
+def test_scores_of_a_subset_say_so(open_page: Opener, folders: dict[str, Path]):
+    text = words(open_page(folders["one"], "overview"))
+    assert "answers generated to the whole test set" in text and "fixed subset of the test set, with teacher forcing" in text
+    assert "Mean score, fixed subset" in [element.label for element in open_page(folders["one"], "live").metric]
 
 
 def test_a_fault_shows_an_id_and_no_trace(open_page: Opener, folders: dict[str, Path], monkeypatch: pytest.MonkeyPatch):

@@ -48,5 +48,31 @@ def test_a_run_without_a_latent_says_so(page: Page, app_url: str, method: str):
     expect(page.get_by_test_id("stMain")).to_contain_text("Methods with a latent energy save it after every task")
 
 
+def test_the_card_of_a_run_wraps_instead_of_cutting(page: Page, app_url: str):
+    page.set_viewport_size({"width": 1280, "height": 900})
+    page.goto(f"{app_url}/?run={RUNS['lsebmcl'].name}")
+    settled(page)
+    tasks = page.get_by_test_id("stText").filter(has_text="→")
+    assert tasks.evaluate(
+        "text => text.getBoundingClientRect().right <= text.closest('[data-testid=stColumn]').getBoundingClientRect().right"
+    )
+    assert tasks.evaluate("text => text.scrollWidth <= text.clientWidth")
+
+
+def test_the_buttons_of_a_step_stay_together(page: Page, app_url: str):
+    page.set_viewport_size({"width": 800, "height": 900})
+    page.goto(f"{app_url}/chains?run={RUNS['lsebmcl'].name}&task=sentiment")
+    settled(page)
+    back, on = (page.locator(f".st-key-{key}").bounding_box() for key in ("t_back", "t_on"))
+    assert back and on and back["y"] == on["y"]
+
+
+def test_links_stand_above_the_texts_they_are_of(page: Page, app_url: str):
+    page.goto(f"{app_url}/replay?run={RUNS['lsebmcl'].name}&task=sentiment")
+    settled(page)
+    links, texts = page.locator(".st-key-ways").bounding_box(), page.locator("article.card").first.bounding_box()
+    assert links and texts and links["y"] < texts["y"]
+
+
 def test_no_visit_changed_a_run(server: Server):
     assert {path: path.stat().st_mtime_ns for path in server.runs.rglob("*")} == WRITTEN

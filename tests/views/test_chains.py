@@ -34,6 +34,12 @@ def test_bands_are_the_quantiles_over_chains(normal: SavedEnergy):
     assert (bands["q05"] <= bands["q95"]).all()
 
 
+def test_the_median_of_the_data_is_named_in_the_legend_and_not_over_the_lines(normal: SavedEnergy):
+    figure = views.energy_figure(views.energy_bands(saved(normal)), np.array([1.0, 2.0, 4.0]))
+    line = next(trace for trace in figure.data if trace.name == "data codes: median 2.00")
+    assert list(line.y) == [2.0, 2.0] and not figure.layout.annotations
+
+
 def test_nested_r_hat_tells_mixed_from_not_mixed(normal: SavedEnergy):
     enough = mixing.nested(normal, "task0", 150, 0.5)
     short = mixing.nested(normal, "task0", 20, 0.1)

@@ -167,13 +167,27 @@ def header(title: str, *, code: str = "", about: str = "", needs_run: bool = Tru
 
 
 def run_line(run: CachedRun) -> None:
-    """Run name, status badge, last written n s ago."""
+    """Run name, status badge, and when it was last written."""
     color, icon, words = STATUS.get(run.status, ("gray", ":material/help:", run.status))
-    written = run.last_written
     with st.container(horizontal=True, vertical_alignment="center", gap="small", key="run_line"):
         st.text(run.name, width="content")
         st.badge(words, icon=icon, color=color)  # pyright: ignore[reportArgumentType]
-        st.caption(f"last written {ago(written)} ago" if written is not None else "nothing written yet", width="content")
+        st.caption(written_words(run), width="content")
+
+
+def written_words(run: CachedRun) -> str:
+    """'last written 12 s ago' of a run that goes on; else when, as run.json says it: a copy's files are as old as the copy."""
+    written = run.last_written
+    if written is None:
+        return "nothing written yet"
+    if run.status in ("running", "broken"):
+        return f"last written {ago(written)} ago"
+    return f"{'last written' if run.status == 'crashed' else run.status} {moment(run.info.updated)}"
+
+
+def moment(stamp: str) -> str:
+    """'2026-01-02 03:04 UTC' of a time in run.json."""
+    return f"{stamp[:16].replace('T', ' ')} UTC"
 
 
 def ago(seconds: float) -> str:

@@ -73,10 +73,10 @@ def energy_figure(
         across = {"xref": "x domain", "x0": 0, "x1": 1}
         layout["shapes"] = [
             {"type": "rect", **across, "y0": low, "y1": high, "fillcolor": data, "opacity": 0.12, "line": {"width": 0}},
-            {"type": "line", **across, "y0": middle, "y1": middle, "line": {"color": data, "width": 2, "dash": "dash"}},
         ]
-        place = {"xref": "x domain", "x": 1, "xanchor": "right", "y": middle, "yanchor": "bottom", "showarrow": False}
-        layout["annotations"] = [{"text": f"data codes: median {middle:.2f}", **place}]
+        dashed = {"mode": "lines", "line": {"color": data, "width": 2, "dash": "dash"}, "hoverinfo": "skip"}
+        ends = {"x": [steps[0], steps[-1]], "y": [middle, middle]}
+        traces.append({"type": "scatter", **ends, "name": f"data codes: median {middle:.2f}", **dashed})
     if chain is not None:
         line = {"mode": "lines", "line": {"color": ink, "width": 1.5}, "hovertemplate": "step %{x}: %{y:.2f} nats<extra>chain</extra>"}
         ring = {"size": 14, "color": ink, "symbol": "circle-open", "line": {"width": 3}}

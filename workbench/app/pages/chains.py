@@ -99,10 +99,10 @@ def choose_chain(moment: Moment) -> tuple[int, int]:
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium", key="chain_controls"):
         chain = int(st.number_input("Chain", 0, walk.count - 1, 0, key="chain", bind="query-params", width=120))
         step = int(st.slider("Step t", 0, walk.steps, walk.steps, key="t", bind="query-params", width=320)) if walk.steps else 0
-        st.button("‹ step", key="t_back", shortcut="Left", on_click=frame.go, kwargs={"t": max(step - 1, 0)}, disabled=step == 0)
-        st.button(
-            "step ›", key="t_on", shortcut="Right", on_click=frame.go, kwargs={"t": min(step + 1, walk.steps)}, disabled=step == walk.steps
-        )
+        with st.container(horizontal=True, gap="small", width="content", wrap=False, key="step_buttons"):
+            back, on = {"t": max(step - 1, 0)}, {"t": min(step + 1, walk.steps)}
+            st.button("‹ step", key="t_back", shortcut="Left", on_click=frame.go, kwargs=back, disabled=step == 0)
+            st.button("step ›", key="t_on", shortcut="Right", on_click=frame.go, kwargs=on, disabled=step == walk.steps)
     return chain, step
 
 

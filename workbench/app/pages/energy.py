@@ -12,8 +12,9 @@ from workbench.app import energy_panels, frame, latent_space
 from workbench.app.energy_panels import Scene, picked
 from workbench.app.sampler_bench import bench_panel
 from workbench.app.slice_controls import choose
-from workbench.views import energies, landscape, slices, snapshots
+from workbench.views import energies, health, landscape, slices, snapshots
 from workbench.views.energy import MIXTURE
+from workbench.views.text import in_markdown
 
 MAP = "energy_map"
 DETAIL = ("Point", "Sampler bench", "Minima and barriers", "Moments", "Fit")
@@ -162,13 +163,11 @@ def clicked() -> None:
 
 
 def energies_beside(at: Scene) -> None:
-    """The histogram of energies at this moment, with the gap as a number."""
+    """The histogram of energies at this moment, with its gap as a number, and the gap that the run measured beside it."""
     task = at.here.task if at.here.task in at.energy.symbols else at.energy.symbols[0]
     groups = energy_panels.energy_groups(at.here.run, at.energy, at.codes, at.chains, task)
     figure = energies.histogram(groups, symbol=task)
-    noted = at.here.run.table("diagnostics")
-    noted = noted[(noted["name"] == "energy_gap") & (noted["subject"] == task) & (noted["iteration"] == at.iteration)]
-    space = float(noted["value"].iloc[-1]) if len(noted) else energies.gap(groups)
+    space = energies.gap(groups)
     if np.isfinite(space):
         spread = float(np.std(groups["data codes"])) or 1.0
         st.metric(
@@ -177,9 +176,13 @@ def energies_beside(at: Scene) -> None:
             delta=f"{space / spread:+.2f} standard deviations of the data",
             delta_color="off",
             delta_arrow="off",
-            help="Mean U of short-run samples less mean U of the data codes; 0: chains arrive where the data lie. Measured while the "
-            "run was made, on the codes that the energy was fitted to",
+            help="Mean U of short-run samples less mean U of the data codes, as drawn below (dotted lines); 0: chains arrive where the "
+            "data lie. The data codes are of held-out texts: the energy was not fitted to them",
         )
+    noted = health.diagnostic(at.here.run, "energy_gap", task)
+    noted = noted[noted["iteration"] == at.iteration]
+    if len(noted):
+        st.caption(f"On the codes of the fit of {in_markdown(task)}, as measured during the run: {noted['value'].iloc[-1]:+.2f} nats.")
     frame.chart(
         figure,
         key="energy_histogram",

@@ -11,7 +11,16 @@ import streamlit as st
 from workbench.app import frame
 from workbench.app.store import CachedRun
 from workbench.views import curves, health, style, timeline
+from workbench.views.text import in_markdown
 
+SCORE = (
+    "Mean over the tasks begun, on a fixed subset of the test set, with teacher forcing. The average score of the Overview is of answers "
+    "generated to the whole test set"
+)
+GAP = (
+    "Mean U of short-run samples less mean U of the codes that the energy was fitted to, in nats, of the task where it is furthest from 0 "
+    "at the last measurement. The Energy page has it on held-out codes"
+)
 WINDOWS = {"All": 1.0, "Last half": 0.5, "Last 10 %": 0.1}
 
 
@@ -46,7 +55,11 @@ def chart(run: Any, what: str, share: float, dark: bool) -> None:
         .mark_line(strokeWidth=1.6)
         .encode(
             x=alt.X("iteration:Q", title="iteration"),
-            y=alt.Y("value:Q", title=what, scale=alt.Scale(zero=False, domain=[0, 100]) if mean else alt.Scale(zero=False)),
+            y=alt.Y(
+                "value:Q",
+                title=f"{what}, fixed subset" if mean else what,
+                scale=alt.Scale(zero=False, domain=[0, 100]) if mean else alt.Scale(zero=False),
+            ),
             color=color,
             tooltip=["iteration", alt.Tooltip("value:Q", format=".3f", title=what)] + ([] if mean else ["task"]),
         )
@@ -65,8 +78,13 @@ def card(run: Any, what: str, share: float, dark: bool) -> None:
         st.progress(now.share, text=None)
         st.text(f"{place}; iteration {now.iteration:,}{rate}{left}")
         with st.container(horizontal=True, gap="medium"):
-            for label, value, form in (("Loss", now.loss, ".3f"), ("Mean score", now.score, ".1f"), ("Energy gap", now.energy_gap, ".2f")):
-                st.metric(label, format(value, form) if value is not None else "–", width="content")
+            gap = now.energy_gap
+            for label, value, form, help_ in (
+                ("Loss", now.loss, ".3f", None),
+                ("Mean score, fixed subset", now.score, ".1f", SCORE),
+                (f"Widest energy gap, codes of the fit: {in_markdown(gap.task)}" if gap else "Energy gap", gap and gap.value, "+.2f", GAP),
+            ):
+                st.metric(label, format(value, form) if value is not None else "–", width="content", help=help_)
         for sentence in health.warnings_of(run):
             st.text(f"⚠ {sentence}")
         chart(run, what, share, dark)

@@ -11,6 +11,7 @@ from workbench.app import frame
 from workbench.app.cursor_line import cursor_line
 from workbench.runs import metrics
 from workbench.views import curves, health, matrix, timeline
+from workbench.views.text import in_markdown
 
 
 def cell_clicked() -> None:
@@ -42,8 +43,7 @@ def four_numbers(here: frame.Cursor) -> None:
     last = cells[k - 1, :k]
     worst = int(np.nanargmin(last))
     old = float(cells[k - 2, worst]) if k > 1 and worst < k - 1 else None
-    gaps = health.diagnostic(here.run, "energy_gap").groupby("iteration", sort=True)["value"].mean()
-    gap = float(gaps.iloc[-1]) if len(gaps) else None
+    gap = health.widest_gap(here.run)
     with st.container(key="cards_overview"):
         one, two, three, four = st.columns(4)
     one.metric(
@@ -69,12 +69,17 @@ def four_numbers(here: frame.Cursor) -> None:
         help="The task with the lowest score now",
     )
     four.metric(
-        "Energy gap",
-        number(gap, 2),
-        change(gap, float(gaps.iloc[-2]) if len(gaps) > 1 else None, 2),
+        f"Widest energy gap: {in_markdown(gap.task)}" if gap else "Energy gap",
+        f"{gap.value:+.2f}" if gap else "–",
+        change(gap.value, gap.before, 2) if gap else None,
         delta_color="off",
         border=True,
-        help="Energy of replay minus energy of real codes: near 0 is good",
+        help="Of the tasks learnt, the one furthest from 0: mean U of short-run samples less mean U of the codes that the energy was "
+        "fitted to, in nats. Near 0: the fit holds where it was made. On held-out codes it is another number: see the Energy page",
+    )
+    st.caption(
+        "Scores: answers generated to the whole test set, after the last task learnt."
+        + (" Energy gap: on the codes of the fit." if gap else "")
     )
 
 
@@ -88,6 +93,7 @@ def timeline_panel(here: frame.Cursor) -> None:
         name=f"{here.run.name}-mean-score",
     )
     cursor_line("mean_score", here.iteration, here.dark)
+    st.caption("On a fixed subset of the test set, with teacher forcing: it need not end at the average score above.")
 
 
 def matrix_panel(here: frame.Cursor) -> None:

@@ -173,8 +173,8 @@ def one(here: frame.Cursor, iteration: int, rater: str, scale: str) -> None:
     if rater:
         draw_cards(here.run, shown, answers, here, rater, scale)
     else:
-        cards.text_cards("texts", shown.to_dict("records"), here.tasks, here.dark, real_of(here.run))
         ways(here, shown, iteration)
+        cards.text_cards("texts", shown.to_dict("records"), here.tasks, here.dark, real_of(here.run))
 
 
 def ways(here: frame.Cursor, shown: Frame, iteration: int) -> None:

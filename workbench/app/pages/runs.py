@@ -164,7 +164,7 @@ def details(here: frame.Cursor) -> None:
 def fact(label: str, value: str) -> None:
     with st.container(horizontal=True, gap="small", vertical_alignment="center", wrap=False):
         st.caption(label, width=64)
-        st.text(value)
+        st.text(value, width="stretch")  # as wide as the card leaves it, else it would be cut without a word
 
 
 here = frame.header("Runs", needs_run=False, about="Every run in the folder, newest first. Pick one to look at it, two or more to compare.")
