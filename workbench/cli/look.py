@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from workbench.cli.options import (
+    RUN,
     RUNS,
     AsJson,
     DataFolder,
@@ -62,7 +63,7 @@ def list_runs(runs: RunsFolder = RUNS, as_json: AsJson = False) -> None:
 
 
 def show(
-    run: RunName | None = None,
+    run: Annotated[str | None, RUN] = None,
     defaults: Annotated[bool, typer.Option("--defaults", help="Print every setting with its default and what it does, as YAML.")] = False,
     runs: RunsFolder = RUNS,
     as_json: AsJson = False,

@@ -16,9 +16,8 @@ from workbench.config import ConfigError
 RunsFolder = Annotated[Path, typer.Option("--runs", envvar="WORKBENCH_RUNS", help="Folder that holds the runs.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Machine-readable output on standard output.")]
 DataFolder = Annotated[str | None, typer.Option("--data", envvar="WORKBENCH_DATA", help="Folder of the published files.", show_envvar=True)]
-RunName = Annotated[
-    str, typer.Argument(metavar="RUN", help="Folder or name of a run; the name's beginning or end, or the short name, if one run has it.")
-]
+RUN = typer.Argument(metavar="RUN", help="Folder or name of a run; the name's beginning or end, or the short name, if one run has it.")
+RunName = Annotated[str, RUN]
 RUNS = Path("runs")
 
 

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 HEARTBEAT_SECONDS = 60.0
+ENDS = ("finished", "failed", "interrupted")
+"""Events after which a writer lets go of its run."""
 
 
 @dataclass(frozen=True)
@@ -262,8 +264,8 @@ def _status(path: Path, info: RunFile) -> Status:
     if held or (held is None and age is not None and age < HEARTBEAT_SECONDS):
         return "running"
     kinds = [values.get("kind") for _, values, _ in read_lines(_inside(path, "events.jsonl")) if values]
-    ends = [kind for kind in kinds if kind in (*FINAL, "interrupted", "resumed")]
-    return ends[-1] if ends and ends[-1] != "resumed" else "crashed"
+    ends = [kind for kind in kinds if kind in (*ENDS, "resumed")]
+    return ends[-1] if ends and ends[-1] in ENDS else "crashed"
 
 
 def _age(path: Path) -> float | None:
