@@ -143,8 +143,9 @@ def widest_gap(run: Any) -> Gap | None:
     moments = sorted(rows["iteration"].unique())
     last = rows[rows["iteration"] == moments[-1]].reset_index(drop=True)
     widest = last.loc[last["value"].abs().idxmax()]
-    earlier = rows[(rows["iteration"] == moments[-2]) & (rows["subject"] == widest["subject"])]["value"] if len(moments) > 1 else []
-    return Gap(str(widest["subject"]), float(widest["value"]), float(earlier.iloc[-1]) if len(earlier) else None)
+    earlier = rows[(rows["iteration"] == moments[-2 if len(moments) > 1 else -1]) & (rows["subject"] == widest["subject"])]["value"]
+    before = float(earlier.iloc[-1]) if len(moments) > 1 and len(earlier) else None
+    return Gap(str(widest["subject"]), float(widest["value"]), before)
 
 
 @dataclass(frozen=True)
