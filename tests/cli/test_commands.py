@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner
@@ -174,7 +175,10 @@ def test_ctrl_c_says_how_to_go_on(mini_backbone: Path, tmp_path: Path) -> None:
     (tmp_path / "long.yaml").write_text(json.dumps(settings))
     words = [sys.executable, "-m", "workbench", "train", "long.yaml", "--name", "halted", "--json"]
     environment = {key: value for key, value in os.environ.items() if not key.startswith("WORKBENCH_")} | {"OMP_NUM_THREADS": "1"}
-    with subprocess.Popen(words, cwd=tmp_path, env=environment, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as training:
+    # Tests that run in the background have Ctrl-C switched off, and a child would inherit that.
+    listening: dict[str, Any] = {"preexec_fn": lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)}
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen(words, cwd=tmp_path, env=environment, text=True, **pipes, **listening) as training:
         assert training.stderr is not None
         name = training.stderr.readline().removeprefix("run ").strip()
         run, until = tmp_path / "runs" / name, time.monotonic() + 60
