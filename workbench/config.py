@@ -132,7 +132,8 @@ class ReplayConfig(Section):
         "distributions (o2 of Eq. 4) instead of its likeliest tokens",
     )
     choice: Literal["first", "coverage"] = Field(
-        "coverage", description="which of the samples that pass are kept: the first, or those that together cover most of the words decoded"
+        "coverage",
+        description="which samples that pass are kept: the first; or those that together cover most words, answers given twice first",
     )
     shaped: bool = Field(True, description="let nothing be decoded but context, __sep__, question, __ans__, answer, end")
     balanced: bool = Field(

@@ -80,10 +80,6 @@ def answer_loss(batch: MixedBatch) -> tuple[Nll, Tensor]:
     return nll(backbone, hidden, batch.qa, [item.relaxed for item in batch.items]), hidden
 
 
-FEW_QUESTIONS = 4
-"""Up to so many different questions in all its training examples are a property of a task, as its labels are, and no stored example."""
-
-
 class Base:
     """What every method is made of. A subclass overrides what it needs; the training loop knows nothing else of it."""
 
@@ -131,6 +127,10 @@ class Base:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.drawn = [ReplaySample(**sample) for sample in state["drawn"]]
+
+
+FEW_QUESTIONS = 4
+"""Up to so many different questions in all its training examples are a property of a task, as its labels are, and no stored example."""
 
 
 def learn(learner: Learner, task: Task) -> KnownTask:

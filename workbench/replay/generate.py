@@ -94,10 +94,8 @@ def _covering(learner: Learner, asked: Asked, samples: list[ReplaySample]) -> li
     by_label = asked.task is not None and asked.task.labels is not None and learner.config.replay.balanced
     groups = [samples[place].answer if by_label else "" for place in passed]
     quota = Counter(group for place, group in zip(passed, groups, strict=True) if samples[place].kept)
-    rows = [
-        learner.backbone.tokens.encode(" ".join((sample.context, sample.question, sample.answer)))
-        for sample in (samples[p] for p in passed)
-    ]
+    texts = [f"{samples[place].context} {samples[place].question} {samples[place].answer}" for place in passed]
+    rows = [learner.backbone.tokens.encode(text) for text in texts]
     agreed = [samples[place].answer_generated == samples[place].answer_relabelled for place in passed]
     chosen = {passed[row] for row in covering(rows, groups, quota, agreed)}
     verdicts = {place: "kept" if place in chosen else "spare" for place in passed}
