@@ -137,7 +137,9 @@ class ReplayConfig(Section):
     )
     shaped: bool = Field(True, description="let nothing be decoded but context, __sep__, question, __ans__, answer, end")
     balanced: bool = Field(
-        True, description="keep equally many replayed samples of each label of a task that has labels, as far as the budget goes"
+        True,
+        description="keep equally many replayed samples of each label of a task that has labels, and of any other answer no larger share "
+        "than training had, as far as the budget goes",
     )
     tokens: Literal["gen", "task"] = Field("gen", description="one shared generation token (GEN) or one a task (TASK)")
     top_k: int = Field(20, ge=1, description="top-k of replay decoding")

@@ -136,6 +136,20 @@ def test_labels_are_balanced_as_far_as_the_budget_goes(learner: Learner, monkeyp
     assert refusals(samples) == {"kept": 4, "spare": 8} and [sample.chain for sample in samples if sample.kept] == [0, 1, 2, 3]
 
 
+@pytest.mark.parametrize("choice", ["first", "coverage"])
+def test_no_answer_is_kept_oftener_than_training_had_it(choice: str, learner: Learner, monkeypatch: pytest.MonkeyPatch) -> None:
+    replay = learner.config.replay.model_copy(update={"balanced": True, "choice": choice})
+    learner.config = learner.config.model_copy(update={"replay": replay})
+    slots = KnownTask("dialogue", None, 0, common={"None": 0.3})
+    answers = ["None", "None", "area: north", "None", "area: south", "area: west", "food: thai", "area: east"]
+    texts = [(f"text {number}", "change?", answers[number % 8] + (f" {number}" if number % 8 > 2 else "")) for number in range(80)]
+    script(learner, texts, monkeypatch)
+    kept = [sample.answer for sample in draw(learner, n=10, task=slots, spare=30) if sample.kept]
+    assert len(kept) == 10 and kept.count("None") <= 3 and kept.count("area: north") <= 1
+    script(learner, [(f"text {number}", "change?", "None") for number in range(80)], monkeypatch)
+    assert len([sample for sample in draw(learner, n=10, task=slots) if sample.kept]) == 10  # the budget is spent: what there is
+
+
 def test_energies_stay_with_their_chain(learner: Learner, monkeypatch: pytest.MonkeyPatch) -> None:
     script(learner, [(f"text {number}", "good?", "positive") for number in range(30)], monkeypatch)
     asked = Asked(TASK, 5, "energy", 1, 0)
@@ -204,6 +218,14 @@ def test_the_form_of_answers_is_learnt_with_the_task(learner: Learner) -> None:
         "sql": (False, False),
         "reading": (True, True),
     }
+
+
+def test_the_answers_a_task_gives_often_are_learnt_with_their_shares(learner: Learner) -> None:
+    tasks = {task.name: learn(learner, task) for task in load_stream("bundled", None).tasks}
+    assert tasks["dialogue"].common == {"None": 0.17, "price range: moderate": 0.062}
+    assert tasks["srl"].common == {} and tasks["reading"].common == {"": 0.334}
+    assert tasks["dialogue"].room("None", 50) == 9 and tasks["dialogue"].room("; postcode", 50) == 3
+    assert tasks["sentiment"].room("positive", 50) == 25
 
 
 def test_a_run_opened_again_knows_the_form_of_its_tasks_answers(mini_backbone: Path, tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import importlib
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -18,7 +19,7 @@ from torch import Tensor, nn
 from workbench.backbone.nll import Nll, Relaxed, nll
 from workbench.backbone.sequences import Batch, gen_batch, gen_ids, qa_batch
 from workbench.config import ConfigError, method_names, nearest
-from workbench.replay.base import KnownTask, Learner, ReplaySample, Source, replay_count, stands_in
+from workbench.replay.base import COMMON_ANSWER, KnownTask, Learner, ReplaySample, Source, replay_count, stands_in
 from workbench.tasks.example import Task
 
 
@@ -137,6 +138,7 @@ def learn(learner: Learner, task: Task) -> KnownTask:
     """Count a task as learnt."""
     questions = tuple(dict.fromkeys(example.question for example in task.train))
     targets = [(example.answers[0], example.context) for example in task.train]
+    counts = Counter(answer for answer, _ in targets)
     known = KnownTask(
         task.name,
         task.labels,
@@ -144,6 +146,7 @@ def learn(learner: Learner, task: Task) -> KnownTask:
         unanswerable=any(not answer.strip() for answer, _ in targets),
         extractive=all(stands_in(answer, context) for answer, context in targets),
         questions=questions if len(questions) <= FEW_QUESTIONS else None,
+        common={answer: count / len(targets) for answer, count in counts.items() if count >= COMMON_ANSWER * len(targets)},
     )
     learner.tasks.append(known)
     return known

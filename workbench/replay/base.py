@@ -18,6 +18,8 @@ from workbench.runs.clock import Clock
 from workbench.tasks.example import Example
 
 ANY_TASK = "any"
+COMMON_ANSWER = 0.05
+"""Share of a task's training answers from which on an answer is a property of the task, as its labels are, and no stored example."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +67,8 @@ class KnownTask:
     """A task that has been learnt: its name, its closed answer set or None, its place in the order (from 0), the form of its samples.
 
     unanswerable: some training answer is empty; extractive: every training answer stands in its context; questions: those of its
-    training examples where they are few (a task that asks the same of every text), or None.
+    training examples where they are few (a task that asks the same of every text), or None; common: {answer: its share} of those
+    that at least COMMON_ANSWER of its training examples have.
     """
 
     name: str
@@ -74,6 +77,14 @@ class KnownTask:
     unanswerable: bool = True
     extractive: bool = False
     questions: tuple[str, ...] | None = None
+    common: dict[str, float] = field(default_factory=dict)
+
+    def room(self, answer: str, n: int) -> int:
+        """How many of n replayed samples may have this answer: an equal part of a task that has labels, else its share in training,
+        or COMMON_ANSWER where that is less.
+        """
+        share = 1 / len(self.labels) if self.labels else max(self.common.get(answer, 0.0), COMMON_ANSWER)
+        return math.ceil(n * share - 1e-9)
 
     def fault(self, sample: ReplaySample) -> str:
         """Why no training example of the task has such a question or answer, or an empty string."""

@@ -69,13 +69,11 @@ def generate(learner: Learner, asked: Asked, propose: Callable[[int], Proposal],
 
 
 def _full(samples: list[ReplaySample], asked: Asked, sample: ReplaySample, balanced: bool) -> bool:
-    """Whether no more of this sample's kind are wanted: enough are kept in all or, of a task with labels, with its answer."""
+    """Whether no more of this sample's kind are wanted: enough are kept in all or, where answers are balanced, with its answer."""
     kept = [other for other in samples if other.kept]
-    labels = asked.task.labels if asked.task is not None and balanced else None
-    if not labels:
+    if len(kept) >= asked.n or asked.task is None or not balanced:
         return len(kept) >= asked.n
-    quota = math.ceil(asked.n / len(labels))
-    return len(kept) >= asked.n or sum(other.answer == sample.answer for other in kept) >= quota
+    return sum(other.answer == sample.answer for other in kept) >= asked.task.room(sample.answer, asked.n)
 
 
 def _filled(samples: list[ReplaySample], asked: Asked) -> list[ReplaySample]:
@@ -87,18 +85,21 @@ def _filled(samples: list[ReplaySample], asked: Asked) -> list[ReplaySample]:
 
 
 def _covering(learner: Learner, asked: Asked, samples: list[ReplaySample]) -> list[ReplaySample]:
-    """As many kept as before, of each label where labels are balanced, but those of all that passed whose tokens together cover most,
-    and before the others those whose decoded answer the answering pass gives too: their parts belong together.
+    """As many kept as before and balanced as before, but those of all that passed whose tokens together cover most, and before the
+    others those whose decoded answer the answering pass gives too: their parts belong together.
     """
     passed = [place for place, sample in enumerate(samples) if sample.verdict in ("kept", "spare")]
-    by_label = asked.task is not None and asked.task.labels is not None and learner.config.replay.balanced
-    groups = [samples[place].answer if by_label else "" for place in passed]
-    quota = Counter(group for place, group in zip(passed, groups, strict=True) if samples[place].kept)
+    task = asked.task if learner.config.replay.balanced else None
     texts = [f"{samples[place].context} {samples[place].question} {samples[place].answer}" for place in passed]
-    rows = [learner.backbone.tokens.encode(text) for text in texts]
-    agreed = [samples[place].answer_generated == samples[place].answer_relabelled for place in passed]
-    chosen = {passed[row] for row in covering(rows, groups, quota, agreed)}
-    verdicts = {place: "kept" if place in chosen else "spare" for place in passed}
+    chosen = covering(
+        [learner.backbone.tokens.encode(text) for text in texts],
+        sum(sample.kept for sample in samples),
+        [samples[place].answer_generated == samples[place].answer_relabelled for place in passed],
+        [samples[place].answer for place in passed],
+        lambda answer: asked.n if task is None else task.room(answer, asked.n),
+    )
+    kept = {passed[row] for row in chosen}
+    verdicts = {place: "kept" if place in kept else "spare" for place in passed}
     return [replace(sample, verdict=verdicts.get(place, sample.verdict)) for place, sample in enumerate(samples)]
 
 
