@@ -84,8 +84,18 @@ def test_quality_counts_labels_and_near_copies() -> None:
     row = replay.quality(pd.DataFrame(rows), REAL).iloc[0]
     assert row["label_valid"] == pytest.approx(200 / 3) and row["texts"] == 3
     assert row["near_copies"] == 50 and row["length"] == 4
+    answers = [
+        sample(n, context="the film was", question="good ?", answer=answer) for n, answer in enumerate(["None", "None", "None", "a b"])
+    ]
+    row = replay.quality(pd.DataFrame([*answers, refused(4, "spare", answer="c d e f")]), REAL).iloc[0]
+    assert row["commonest_answer"] == 75 and row["different_words"] == 8  # the film was good ? none a b
     blind = replay.quality(pd.DataFrame(rows), replay.Reference({}, {})).iloc[0]
     assert math.isnan(blind["near_copies"]) and math.isnan(blind["label_valid"])
+
+
+def test_real_samples_have_the_answers_they_came_with() -> None:
+    rows = [sample(n, answer_generated=None if n else "", answer_relabelled=None) for n in range(2)]
+    assert replay.quality(pd.DataFrame(rows), REAL).iloc[0]["label_valid"] == 100
 
 
 def test_a_long_run_is_measured_at_some_of_its_draws() -> None:

@@ -29,9 +29,11 @@ ANY_TASK = "any"
 WELL_FORMED = ("kept", "spare", "disagreed")
 MEASURES = {
     "label_valid": ("valid answers, %", [0, 100]),
+    "commonest_answer": ("commonest answer, %", [0, 100]),
+    "different_words": ("different words", None),
     "near_copies": ("near-copies, %", [0, 100]),
-    "distinct_1": ("distinct words", [0, 1]),
-    "distinct_2": ("distinct pairs", [0, 1]),
+    "distinct_1": ("distinct words, share", [0, 1]),
+    "distinct_2": ("distinct pairs, share", [0, 1]),
     "self_chrf": ("self-chrF", [0, 100]),
     "length": ("words a text", None),
 }
@@ -182,6 +184,12 @@ def nearest(samples: Frame, real: Reference) -> Frame:
     return found
 
 
+def different_words(samples: Frame) -> int:
+    """How many different words stand in all contexts, questions and answers together."""
+    parts = samples[["context", "question", "answer"]].fillna("").to_numpy().ravel()
+    return len({word for text in parts for word in words(str(text).casefold())})
+
+
 def distinct(texts: Sequence[str], n: int) -> float:
     """Different n-grams of words over all of them (Li et al. 2016); NaN where there is none."""
     grams = [gram for text in texts for gram in _grams(words(text.casefold()), n)]
@@ -222,23 +230,29 @@ def some_draws(samples: Frame, most: int = MOST_DRAWS) -> Frame:
 
 
 def quality(samples: Frame, real: Reference) -> Frame:
-    """One row a draw (iteration, task): the MEASURES over its kept texts (at most 64 of them, 20 for self-chrF, drawn by a fixed seed).
-
-    Of a long run, MOST_DRAWS iterations.
+    """One row a draw (iteration, task): the MEASURES over its kept texts (commonest_answer and different_words over all of them, others over
+    at most 64, 20 for self-chrF, drawn by a fixed seed). Of a long run, MOST_DRAWS iterations.
     """
-    rows, columns = [], ["iteration", "task", "kept", "context", "question", "text", "answer_generated", "verdict"]
+    rows, columns = [], ["iteration", "task", "kept", "context", "question", "text", "answer", "answer_generated", "verdict"]
     for (iteration, task), own in some_draws(samples[columns]).groupby(["iteration", "task"]):
         kept = own[own["kept"]]
         some = kept.sample(_TEXTS, random_state=0) if len(kept) > _TEXTS else kept
         texts = [body(row) for row in some[["context", "question", "text"]].to_dict("records")]
         labels = real.labels.get(str(task))
         formed = own[own["answer_generated"].fillna("").ne("") | own["verdict"].isin(WELL_FORMED)]
+        given = formed["answer_generated"].where(
+            formed["answer_generated"].fillna("").ne(""), formed["answer"]
+        )  # a real one was not generated
         rows.append(
             {
                 "iteration": int(iteration),
                 "task": str(task),
                 "texts": len(own),
-                "label_valid": 100 * float(formed["answer_generated"].isin(labels).mean()) if labels and len(formed) else float("nan"),
+                "label_valid": 100 * float(given.isin(labels).mean()) if labels and len(formed) else float("nan"),
+                "commonest_answer": 100 * float(kept["answer"].fillna("").value_counts(normalize=True).max())
+                if len(kept)
+                else float("nan"),
+                "different_words": different_words(kept),
                 "near_copies": near_copies(some, real, str(task)),
                 "distinct_1": distinct(texts, 1),
                 "distinct_2": distinct(texts, 2),
