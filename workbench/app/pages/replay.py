@@ -182,7 +182,7 @@ def one(here: frame.Cursor, iteration: int, rater: str, scale: str) -> None:
 def ways(here: frame.Cursor, shown: Frame, iteration: int) -> None:
     """To the chains and the energy of the texts on show. Where the cursor is elsewhere, it is moved first."""
     at_cursor = (shown["task"] == here.task) & (iteration == here.iteration)
-    with st.container(horizontal=True, gap="medium", key="ways"):
+    with st.container(horizontal=True, vertical_alignment="center", gap="medium", key="ways"):
         for task in shown.loc[~at_cursor & shown["task"].isin(here.tasks), "task"].unique():
             where, help_ = {"it": iteration, "task": str(task)}, "Moves the cursor to this draw and task, where its chains and energy are"
             label = f"Go to {in_markdown(str(task))}"

@@ -12,14 +12,14 @@ from workbench.app import frame
 from workbench.app.store import zipped
 from workbench.views import health, runs_table
 
-SHOWN = ["name", "status", "method", "seed", "tasks", "iterations", "acc", "forgetting", "min_acc", "ratings", "size_mb", "curve", "tags"]
+SHOWN = ["name", "acc", "status", "method", "seed", "tasks", "iterations", "forgetting", "min_acc", "ratings", "size_mb", "curve", "tags"]
 SHOWN_TASKS = 5
 OPTIONAL = ["stream", "gamma", "group", "error"]
 COLUMN_CONFIG = {
     "name": st.column_config.TextColumn("run", width=245),
     "status": st.column_config.TextColumn("status", width="small"),
     "iterations": st.column_config.NumberColumn("iterations", format="localized"),
-    "acc": st.column_config.NumberColumn("ACC", format="%.1f", help="mean score over the tasks learnt, after the last of them"),
+    "acc": st.column_config.NumberColumn("ACC", width=70, format="%.1f", help="mean score over the tasks learnt, after the last of them"),
     "forgetting": st.column_config.NumberColumn(
         "forgetting", format="%.1f", help="mean drop from the best score after learning to the last one"
     ),
