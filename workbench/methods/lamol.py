@@ -35,7 +35,7 @@ class Method(Base):
         backbone, generation = batch.learner.backbone, batch.generation
         spoken = nll(backbone, backbone.hidden(generation.ids, generation.lengths), generation)
         terms = {"qa": answer_loss(batch)[0].per_sample, "gen": spoken.per_sample}
-        return Losses(terms, {"gen": self.learner.config.training.generation_weight})
+        return Losses(terms, {"gen": batch.generation_weight})
 
     def inspect(self, n: int) -> list[ReplaySample]:
         generator = self.learner.generators["decode"]
