@@ -74,13 +74,13 @@ def generate(stream_name: str, seed: int = SEED) -> Stream:
         splits: dict[str, tuple[Example, ...]] = {}
         for split in SPLITS:
             source = Source(random.Random(f"{seed}/{stream_name}/{recipe.name}/{split}"), fresh=split != "train")
-            drafts = _drafts(recipe, source, COUNTS[stream_name][split], seen)
-            splits[split] = tuple(_example(recipe.name, split, number, item) for number, item in enumerate(drafts))
+            items = drafts(recipe, source, COUNTS[stream_name][split], seen)
+            splits[split] = tuple(_example(recipe.name, split, number, item) for number, item in enumerate(items))
         tasks.append(Task(recipe.name, recipe.metric, **splits, labels=recipe.labels, files=(_file(stream_name, recipe.name),)))
     return Stream(stream_name, tuple(tasks))
 
 
-def _drafts(recipe: Recipe, source: Source, count: int, earlier: set[tuple[str, str]]) -> list[Draft]:
+def drafts(recipe: Recipe, source: Source, count: int, earlier: set[tuple[str, str]]) -> list[Draft]:
     """`count` drafts in whole groups, labels balanced, none asked in an earlier split; adds its own to `earlier`."""
     quota = dict.fromkeys(recipe.labels or (), -(-count // len(recipe.labels or "x")))
     kept: list[Draft] = []
