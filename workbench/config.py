@@ -139,7 +139,7 @@ class ReplayConfig(Section):
     balanced: bool = Field(
         True,
         description="keep equally many replayed samples of each label of a task that has labels, and of any other answer no larger share "
-        "than training had, as far as the budget goes",
+        "than training had, or 5 % where that is more, as far as the budget goes",
     )
     tokens: Literal["gen", "task"] = Field("gen", description="one shared generation token (GEN) or one a task (TASK)")
     top_k: int = Field(20, ge=1, description="top-k of replay decoding")
@@ -159,7 +159,7 @@ class TrainingConfig(Section):
     clip: float = Field(1.0, gt=0, description="gradient norm limit")
     generation_weight: float = Field(0.25, ge=0, description="lambda, weight of the generation loss")
     generation_ramp: float = Field(
-        1.0, ge=0, le=1, description="share of a task's steps in which that weight rises from zero: answering is learnt first"
+        1.0, ge=0, le=1, description="share of a task's steps in which generation_weight, and KL with it, rises from zero; 0: constant"
     )
     max_steps: int | None = Field(None, ge=1, description="cap on the steps a task, for trying things")
     checkpoint_every: int = Field(100, ge=1, description="iterations between checkpoints")

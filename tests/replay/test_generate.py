@@ -9,7 +9,7 @@ import torch
 
 from tests import mini
 from workbench.methods.base import learn
-from workbench.replay import generate as room
+from workbench.replay import generate as generation
 from workbench.replay.base import KnownTask, Learner
 from workbench.replay.generate import Asked, Proposal, generate, refusals
 from workbench.tasks import load_stream
@@ -34,9 +34,9 @@ def script(learner: Learner, texts: list[tuple[str, str, str]], monkeypatch: pyt
             rows.append([*tokens.encode(context), tokens.sep_id, *tokens.encode(question), tokens.ans_id, *tokens.encode(answer)])
         return rows
 
-    monkeypatch.setattr(room, "decode", decode)
+    monkeypatch.setattr(generation, "decode", decode)
     given = iter((answers or []) * 100)
-    monkeypatch.setattr(room, "answer", lambda learner, samples: [next(given) if answers else sample.answer for sample in samples])
+    monkeypatch.setattr(generation, "answer", lambda learner, samples: [next(given) if answers else sample.answer for sample in samples])
 
 
 TASK = KnownTask("sentiment", ("positive", "negative"), 0)
@@ -77,7 +77,7 @@ def test_disagreement_refuses_under_agreed_and_relabels_under_relabelled(learner
 
 def test_malformed_text_is_refused_with_its_text_kept(learner: Learner, monkeypatch: pytest.MonkeyPatch) -> None:
     tokens = learner.backbone.tokens
-    monkeypatch.setattr(room, "decode", lambda learner, task, z, n, generator: [tokens.encode("no separators here")] * n)
+    monkeypatch.setattr(generation, "decode", lambda learner, task, z, n, generator: [tokens.encode("no separators here")] * n)
     samples = draw(learner)
     assert all(not sample.kept and "__ans__" in sample.verdict for sample in samples)
     assert samples[0].text == "no separators here"
@@ -179,10 +179,10 @@ SQL = KnownTask("sql", None, 0, unanswerable=False, extractive=False)
 def test_an_answer_of_a_form_that_the_task_never_had_is_refused(
     task: KnownTask, answer: str, fault: str, learner: Learner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(room, "answer", lambda learner, samples: [answer for _ in samples])
+    monkeypatch.setattr(generation, "answer", lambda learner, samples: [answer for _ in samples])
     relabelled = learner.config.replay.model_copy(update={"answers": "relabelled"})
     learner.config = learner.config.model_copy(update={"replay": relabelled})
-    monkeypatch.setattr(room, "decode", decoding(learner, "ada sold it in may", "When was it sold?", "in may"))
+    monkeypatch.setattr(generation, "decode", decoding(learner, "ada sold it in may", "When was it sold?", "in may"))
     samples = draw(learner, n=1, task=task)
     assert samples[0].verdict == (fault or "kept")
     assert samples[0].well_formed is not bool(fault)

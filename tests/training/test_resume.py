@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 import signal
 import time
@@ -16,7 +17,7 @@ from tests import mini
 from tests.processes import begun, lived
 from workbench.config import RunConfig, method_names
 from workbench.runs.check import check_run
-from workbench.runs.reader import Run
+from workbench.runs.reader import Run, RunError
 from workbench.runs.schema import COLUMNS
 
 KILLS = 20
@@ -36,7 +37,7 @@ def test_killed_and_resumed_is_the_same_run(method: str, mini_backbone: Path, tm
         attempt += 1
         out = _made(tmp_path / f"killed{attempt}")
         flushed: dict[str, pd.DataFrame] = {}
-        window, reached = length, None
+        window, reached, ended = length, None, False
         while True:
             killed = _killed(config, out, 1 + kills % 2, moments.uniform(0.0, window))
             kills += killed
@@ -48,6 +49,7 @@ def test_killed_and_resumed_is_the_same_run(method: str, mini_backbone: Path, tm
             (run,) = out.iterdir()
             if not killed:
                 break
+            ended = Run(run).status == "finished"  # killed between its last word and its end: its checkpoint stays
             if not list((run / "state").glob("*.pt")):
                 flushed.clear()  # before its first checkpoint it begins anew
                 continue
@@ -56,7 +58,7 @@ def test_killed_and_resumed_is_the_same_run(method: str, mini_backbone: Path, tm
                 lived(_go_on, config, out, 2)
                 break
         _still_there(run, flushed)
-        _same(whole, run)
+        _same(whole, run, ended)
         assert [verdict for verdict in check_run(run) if not verdict.ok] == []
 
 
@@ -84,7 +86,6 @@ def _go_on(config: RunConfig, out: Path, threads: int) -> None:
     """Train with one thread, or go on in a process that has `threads` of them: the run must not notice."""
     import torch
 
-    from workbench.runs.reader import RunError
     from workbench.training.run import resume, start
 
     found = list(out.iterdir())
@@ -119,16 +120,27 @@ def _still_there(run: Path, flushed: dict[str, pd.DataFrame]) -> None:
         flushed[name] = now
 
 
-def _same(whole: Path, run: Path) -> None:
+def _same(whole: Path, run: Path, ended: bool) -> None:
     for name in COLUMNS:
         one, other = (Run(path).table(name).drop(columns=CLOCKS.get(name, [])) for path in (whole, run))
         pd.testing.assert_frame_equal(one, other[list(one.columns)], check_exact=True)
-    # Killed between its last word and its end, a run keeps the checkpoint that it no longer needs.
     kept = [[path.relative_to(base) for path in base.glob("*/*.safetensors")] for base in (whole, run)]
-    files = [sorted(path for path in paths if path.parent.name != "state") for paths in kept]
+    files = [sorted(path for path in paths if path.parent.name != "state" or not ended) for paths in kept]
     assert files[0] == files[1]
     for file in files[0]:
         one, other = load_file(whole / file), load_file(run / file)
         assert one.keys() == other.keys()
         for key in one:
             np.testing.assert_array_equal(one[key], other[key], err_msg=f"{file} {key}")
+
+
+def test_a_run_begun_when_there_were_fewer_settings_is_refused(mini_backbone: Path, tmp_path: Path) -> None:
+    from workbench.training.run import resume, start
+
+    run = start(mini.config(mini_backbone, "finetune", stream="bundled:sentiment"), tmp_path)
+    about = json.loads((run / "run.json").read_text())
+    (run / "run.json").write_text(json.dumps(about | {"status": "failed"}))
+    lines = (run / "config.yaml").read_text().splitlines(keepends=True)
+    (run / "config.yaml").write_text("".join(line for line in lines if "generation_ramp" not in line))
+    with pytest.raises(RunError, match=r"no training\.generation_ramp, which came later than this run"):
+        resume(run)

@@ -43,7 +43,7 @@ class MixedBatch:
 
     items: Sequence[Item]
     learner: Learner
-    progress: float = 0.0
+    progress: float = 1.0
 
     @cached_property
     def qa(self) -> Batch:

@@ -14,7 +14,7 @@ from workbench.replay.language_model import LanguageModelReplay
 
 @dataclass(frozen=True)
 class Knobs:
-    """None: gamma, tokens, answers and decoding are in the section `replay`, lambda is training.generation_weight."""
+    """None: gamma, tokens, answers and decoding are in the section `replay`, lambda is training.generation_weight, which rises over a task."""
 
 
 class Method(Base):

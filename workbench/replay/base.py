@@ -68,7 +68,7 @@ class KnownTask:
 
     unanswerable: some training answer is empty; extractive: every training answer stands in its context; questions: those of its
     training examples where they are few (a task that asks the same of every text), or None; common: {answer: its share} of those
-    that at least COMMON_ANSWER of its training examples have.
+    that at least COMMON_ANSWER of its training examples have, or None where that was not counted.
     """
 
     name: str
@@ -77,14 +77,15 @@ class KnownTask:
     unanswerable: bool = True
     extractive: bool = False
     questions: tuple[str, ...] | None = None
-    common: dict[str, float] = field(default_factory=dict)
+    common: dict[str, float] | None = None
 
     def room(self, answer: str, n: int) -> int:
         """How many of n replayed samples may have this answer: an equal part of a task that has labels, else its share in training,
         or COMMON_ANSWER where that is less.
         """
-        share = 1 / len(self.labels) if self.labels else max(self.common.get(answer, 0.0), COMMON_ANSWER)
-        return math.ceil(n * share - 1e-9)
+        if self.labels:
+            return math.ceil(n / len(self.labels))
+        return n if self.common is None else math.ceil(n * max(self.common.get(answer, 0.0), COMMON_ANSWER) - 1e-9)
 
     def fault(self, sample: ReplaySample) -> str:
         """Why no training example of the task has such a question or answer, or an empty string."""

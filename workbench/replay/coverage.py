@@ -14,14 +14,14 @@ import numpy as np
 def covering(
     rows: Sequence[Sequence[int]], n: int, preferred: Sequence[bool], groups: Sequence[str], room: Callable[[str], int]
 ) -> list[int]:
-    """Places of n of these rows of token ids (or all, where there are fewer), in the order they are chosen.
+    """Places of n of these rows of token ids, none empty (or of all, where there are fewer), in the order they are chosen.
 
-    The next row is the one whose distinct tokens are newest on the mean over its length, sum_u 1 / sqrt(1 + count_u) / length; of equals the first. A
-    preferred row goes before any that is not, and a row whose group has fewer than room(group) chosen before any of a full group.
+    First come rows of a group of which fewer than room(group) are chosen, among these the preferred ones, and of those the row whose distinct
+    tokens are newest on the mean over its length, sum_u 1 / sqrt(1 + count_u) / length; of equals the first.
     """
     distinct = [np.unique(np.asarray(row, dtype=np.int64)) for row in rows]
     flat = np.concatenate(distinct) if distinct else np.empty(0, dtype=np.int64)
-    lengths = np.array([max(len(row), 1) for row in rows])
+    lengths = np.array([len(row) for row in rows])
     starts = np.cumsum([0, *(len(row) for row in distinct)])[:-1]
     counts = np.zeros(int(flat.max()) + 1 if len(flat) else 1)
     left = {group: room(group) for group in groups}

@@ -77,7 +77,7 @@ def _full(samples: list[ReplaySample], asked: Asked, sample: ReplaySample, balan
 
 
 def _filled(samples: list[ReplaySample], asked: Asked) -> list[ReplaySample]:
-    """The budget is spent: spare samples take the places that another label left empty."""
+    """The budget is spent: spare samples take the places that another answer left empty."""
     missing = asked.n - sum(sample.kept for sample in samples)
     spare = {place for place, sample in enumerate(samples) if sample.verdict == "spare"}
     chosen = set(sorted(spare)[:missing]) if missing > 0 else set()

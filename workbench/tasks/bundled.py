@@ -136,8 +136,8 @@ def narration(n_sentences: int, seed: int) -> Iterator[str]:
     tellers = [recipe for name in STREAMS for recipe in recipes(name)]
     hidden = {item.context for name in STREAMS for task in generate(name).tasks for item in task.test}
     for _ in range(n_sentences):
-        drafts = [item for item in source.choice(tellers).draw(source) if item.context not in hidden]
-        yield _line_about(source, source.choice(drafts)) if drafts and source.chance(0.97) else _words(source)
+        told = [item for item in source.choice(tellers).draw(source) if item.context not in hidden]
+        yield _line_about(source, source.choice(told)) if told and source.chance(0.97) else _words(source)
 
 
 def _line_about(source: Source, item: Draft) -> str:

@@ -1,6 +1,6 @@
 """The tasks that settings were tuned on where `bundled20` is too small to tell: `python -m workbench.tasks.tuning FOLDER` writes them.
 
-As many examples a task as `bundled` has, of the same grammar, in other domains, label words and draws; read as tasks of one's own
+As many examples a task as `bundled` has, of the same grammar, in part of other domains, with other label words and draws; read as tasks of one's own
 (`--stream own:tri_review,who_what,taxi,places_reading --data FOLDER`), scored by exact match or nF1.
 """
 
@@ -44,7 +44,7 @@ def write(folder: Path, seed: int = SEED) -> None:
 
 
 if __name__ == "__main__":
-    if len(sys.argv) != 2:
+    if len(sys.argv) != 2 or sys.argv[1].startswith("-"):
         raise SystemExit("python -m workbench.tasks.tuning FOLDER: one folder to write to")
     try:
         write(Path(sys.argv[1]))

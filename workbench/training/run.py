@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import platform
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ import torch
 from safetensors.torch import load_file
 
 from workbench import __version__
-from workbench.config import RunConfig, build, to_yaml
+from workbench.config import RunConfig, build, fields, to_yaml
 from workbench.runs.check import hold_to_manifest
 from workbench.runs.reader import Run, RunError
 from workbench.runs.writer import RunWriter
@@ -56,12 +56,17 @@ def start(config: RunConfig, out: Path, progress: Progress | None = None, parent
 
 
 def resume(run: Path, progress: Progress | None = None, device: str | None = None, begun: Begun | None = None) -> Path:
-    """Go on with a run from its newest checkpoint, with the number of threads it began with. Raises RunError for a finished run or one
-    without a checkpoint, Interrupted where it is stopped by hand.
+    """Go on with a run from its newest checkpoint, with the number of threads it began with. Raises RunError for a finished run, one
+    without a checkpoint and one begun when there were fewer settings, Interrupted where it is stopped by hand.
     """
     known = Run(run)
     if known.info.status == "finished":
         raise RunError(f"{run.name}: finished; accepted: a run that was stopped, killed or failed")
+    if lacking := [name for name, _ in fields() if not _holds(known.config, name)]:
+        raise RunError(
+            f"{run.name}/config.yaml: no {lacking[0]}, which came later than this run, so it would not go on as it began; "
+            "accepted: a run of this version"
+        )
     config = build(dict(known.config))
     if device is not None:
         config = config.model_copy(update={"device": device})
@@ -97,6 +102,12 @@ def reopen(run: Path, device: str = "auto") -> Training:
     training = Training(config, stream_of(config))
     training.restore_models(weights, state)
     return training
+
+
+def _holds(config: Mapping[str, Any], name: str) -> bool:
+    """Whether a run's configuration has this setting (`section.key`): a run writes all of them down."""
+    section, _, key = name.rpartition(".")
+    return key in (config.get(section) or {}) if section else key in config
 
 
 @contextmanager

@@ -233,16 +233,18 @@ def quality(samples: Frame, real: Reference) -> Frame:
     """One row a draw (iteration, task): the MEASURES over its kept texts (commonest_answer and different_words over all of them, others over
     at most 64, 20 for self-chrF, drawn by a fixed seed). Of a long run, MOST_DRAWS iterations.
     """
-    rows, columns = [], ["iteration", "task", "kept", "context", "question", "text", "answer", "answer_generated", "verdict"]
+    rows, columns = (
+        [],
+        ["iteration", "task", "kept", "context", "question", "text", "answer", "answer_generated", "answer_relabelled", "verdict"],
+    )
     for (iteration, task), own in some_draws(samples[columns]).groupby(["iteration", "task"]):
         kept = own[own["kept"]]
         some = kept.sample(_TEXTS, random_state=0) if len(kept) > _TEXTS else kept
         texts = [body(row) for row in some[["context", "question", "text"]].to_dict("records")]
         labels = real.labels.get(str(task))
         formed = own[own["answer_generated"].fillna("").ne("") | own["verdict"].isin(WELL_FORMED)]
-        given = formed["answer_generated"].where(
-            formed["answer_generated"].fillna("").ne(""), formed["answer"]
-        )  # a real one was not generated
+        real_one = formed["answer_generated"].fillna("").eq("") & formed["answer_relabelled"].fillna("").eq("")
+        given = formed["answer_generated"].mask(real_one, formed["answer"])
         rows.append(
             {
                 "iteration": int(iteration),
@@ -252,7 +254,7 @@ def quality(samples: Frame, real: Reference) -> Frame:
                 "commonest_answer": 100 * float(kept["answer"].fillna("").value_counts(normalize=True).max())
                 if len(kept)
                 else float("nan"),
-                "different_words": different_words(kept),
+                "different_words": different_words(kept) if len(kept) else float("nan"),
                 "near_copies": near_copies(some, real, str(task)),
                 "distinct_1": distinct(texts, 1),
                 "distinct_2": distinct(texts, 2),

@@ -104,7 +104,7 @@ def strip(here: frame.Cursor, samples: Frame, iteration: int) -> None:
     st.caption(
         "Over the kept texts of each draw (64 at most, 20 for self-chrF, all of them for words and answers). Dotted line: the draw shown. "
         "Valid answers: in the task's closed label set. Commonest answer: the largest share that one answer has. Different words: how many "
-        "there are in all; fewer texts have fewer. "
+        "there are in contexts, questions and answers; fewer texts have fewer. "
         "Near-copies: 90 % alike or more with a real example (rapidfuzz ratio). Distinct: share of different words, and of word pairs. "
         "Self-chrF: 100 where all texts are alike."
     )
