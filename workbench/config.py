@@ -76,7 +76,7 @@ class EnergyConfig(Section):
     symbol_weight: float = Field(0.1, ge=0, description="w_y, weight of the symbol (task) cross-entropy")
     information_weight: float = Field(0.0, ge=0, description="lambda_I, weight of I(symbol; z)")
     kl_weight: float = Field(
-        0.05, ge=0, description="largest weight of KL(q(z|x) || N(0, sigma^2 I)), NLL summed over tokens and KL over dimensions"
+        0.1, ge=0, description="largest weight of KL(q(z|x) || N(0, sigma^2 I)), NLL summed over tokens and KL over dimensions"
     )
     kl_zero: float = Field(0.25, ge=0, le=1, description="share of each KL cycle at weight zero (a plain autoencoder)")
     kl_ramp: float = Field(0.25, ge=0, le=1, description="share of each KL cycle in which the weight rises")
@@ -158,9 +158,6 @@ class TrainingConfig(Section):
     weight_decay: float = Field(0.01, ge=0, description="weight decay, none on norms and biases")
     clip: float = Field(1.0, gt=0, description="gradient norm limit")
     generation_weight: float = Field(0.25, ge=0, description="lambda, weight of the generation loss")
-    generation_ramp: float = Field(
-        1.0, ge=0, le=1, description="share of a task's steps in which generation_weight, and KL with it, rises from zero; 0: constant"
-    )
     max_steps: int | None = Field(None, ge=1, description="cap on the steps a task, for trying things")
     checkpoint_every: int = Field(100, ge=1, description="iterations between checkpoints")
 

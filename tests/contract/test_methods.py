@@ -70,18 +70,6 @@ def test_a_run_of_it_is_complete(method: str, finished) -> None:
         assert 100 * rows.score.mean() == pytest.approx(last[task])
 
 
-@pytest.mark.parametrize(("ramp", "risen"), [(1.0, 1.0), (0.5, 2.0), (0.0, math.inf)])
-@pytest.mark.parametrize("method", ["lamol", "lsebmcl"])
-def test_the_generation_weight_rises_over_its_share_of_a_task(method: str, ramp: float, risen: float, finished) -> None:
-    run = Run(finished(method, stream="bundled:sentiment", training={"generation_ramp": ramp}))
-    metrics = run.table("metrics").fillna({"loss_kl": 0.0, "kl_weight": 0.0})
-    done = (metrics.step - 1) / len(metrics)
-    expected = [run.config["training"]["generation_weight"] * (min(share * risen, 1.0) if ramp else 1.0) for share in done]
-    assert ((metrics.loss - metrics.loss_qa - metrics.kl_weight * metrics.loss_kl) / metrics.loss_gen).tolist() == pytest.approx(
-        expected, abs=1e-6
-    )
-
-
 @pytest.mark.parametrize("method", [name for name in method_names() if name not in ("finetune", "multitask")])
 def test_replay_comes_before_the_task_and_only_of_past_tasks(method: str, finished) -> None:
     run = Run(finished(method))

@@ -141,6 +141,6 @@ def test_a_run_begun_when_there_were_fewer_settings_is_refused(mini_backbone: Pa
     about = json.loads((run / "run.json").read_text())
     (run / "run.json").write_text(json.dumps(about | {"status": "failed"}))
     lines = (run / "config.yaml").read_text().splitlines(keepends=True)
-    (run / "config.yaml").write_text("".join(line for line in lines if "generation_ramp" not in line))
-    with pytest.raises(RunError, match=r"no training\.generation_ramp, which came later than this run"):
+    (run / "config.yaml").write_text("".join(line for line in lines if "code_draws" not in line))
+    with pytest.raises(RunError, match=r"no energy\.code_draws, which came later than this run"):
         resume(run)

@@ -43,7 +43,7 @@ class MixedBatch:
 
     items: Sequence[Item]
     learner: Learner
-    progress: float = 1.0
+    progress: float = 0.0
 
     @cached_property
     def qa(self) -> Batch:
@@ -54,13 +54,6 @@ class MixedBatch:
         tokens, by_task = self.learner.backbone.tokens, self.learner.config.replay.tokens == "task"
         rows = [gen_ids(tokens, item.ids, item.task if by_task else None) for item in self.items]
         return gen_batch(rows, tokens.pad_id).to(self.learner.device)
-
-    @property
-    def generation_weight(self) -> float:
-        """lambda at this step: training.generation_weight, or on its way there over training.generation_ramp of the task's steps."""
-        config = self.learner.config.training
-        risen = min(1.0, self.progress / config.generation_ramp) if config.generation_ramp else 1.0
-        return config.generation_weight * risen
 
     def part(self, replayed: bool) -> MixedBatch:
         return MixedBatch([item for item in self.items if item.replayed == replayed], self.learner, self.progress)

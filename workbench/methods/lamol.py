@@ -14,7 +14,7 @@ from workbench.replay.language_model import LanguageModelReplay
 
 @dataclass(frozen=True)
 class Knobs:
-    """None: gamma, tokens, answers and decoding are in the section `replay`, lambda is training.generation_weight, which rises over a task."""
+    """None: gamma, tokens, answers and decoding are in the section `replay`, lambda is training.generation_weight."""
 
 
 class Method(Base):
@@ -35,7 +35,7 @@ class Method(Base):
         backbone, generation = batch.learner.backbone, batch.generation
         spoken = nll(backbone, backbone.hidden(generation.ids, generation.lengths), generation)
         terms = {"qa": answer_loss(batch)[0].per_sample, "gen": spoken.per_sample}
-        return Losses(terms, {"gen": batch.generation_weight})
+        return Losses(terms, {"gen": self.learner.config.training.generation_weight})
 
     def inspect(self, n: int) -> list[ReplaySample]:
         generator = self.learner.generators["decode"]

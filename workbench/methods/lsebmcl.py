@@ -72,7 +72,7 @@ class Method(Base):
         )
         spoken = nll(learner.backbone, learner.backbone.hidden_given(inputs, generation.lengths, z), generation)
         divergence = (kl(mu, logvar, config.energy.sigma, config.energy.free_bits)[0] / spoken.tokens).mean()
-        weight = batch.generation_weight
+        weight = config.training.generation_weight
         terms = {"qa": answered.per_sample, "gen": spoken.per_sample, "kl": divergence}
         weights = {"gen": weight, "kl": weight * kl_weight_at(config.energy, batch.progress)}
         if (energy := self.joint_energy) is not None:
