@@ -175,7 +175,7 @@ def decoded(moment: Moment, chain: int) -> None:
         )
         return
     for _, row in rows.head(3).iterrows():
-        said = "kept" if row["kept"] else f"refused: {row['verdict']}"
+        said = row["verdict"] if row["verdict"] in ("kept", "spare") else f"refused: {row['verdict']}"
         st.text(f"Decoded from the end of chain {chain}, {said}; U {float(row['energy']):.2f} nats")
         frame.text_block(str(row["text"] or ""))
 
