@@ -233,10 +233,8 @@ def quality(samples: Frame, real: Reference) -> Frame:
     """One row a draw (iteration, task): the MEASURES over its kept texts (commonest_answer and different_words over all of them, others over
     at most 64, 20 for self-chrF, drawn by a fixed seed). Of a long run, MOST_DRAWS iterations.
     """
-    rows, columns = (
-        [],
-        ["iteration", "task", "kept", "context", "question", "text", "answer", "answer_generated", "answer_relabelled", "verdict"],
-    )
+    rows = []
+    columns = ["iteration", "task", "kept", "context", "question", "text", "answer", "answer_generated", "answer_relabelled", "verdict"]
     for (iteration, task), own in some_draws(samples[columns]).groupby(["iteration", "task"]):
         kept = own[own["kept"]]
         some = kept.sample(_TEXTS, random_state=0) if len(kept) > _TEXTS else kept
