@@ -23,7 +23,7 @@ SERVER.set_forkserver_preload(
     [
         "workbench.cli",
         "workbench.training.run",
-        "workbench.replay.sources",
+        "workbench.replay.sources.latents",
         "workbench.runs.check",
         *(f"workbench.methods.{method}" for method in method_names()),
         "pyarrow.dataset",

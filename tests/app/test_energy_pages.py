@@ -14,7 +14,7 @@ from streamlit.testing.v1 import AppTest
 from tests.app.conftest import SMALL, Opener, faults, words
 from workbench.app import latent_space, sampler_bench
 from workbench.runs.synthetic import write_run
-from workbench.views.snapshots import Chains, Codes
+from workbench.views.energy.snapshots import Chains, Codes
 
 
 @pytest.fixture(scope="session")
@@ -204,7 +204,7 @@ def test_hostile_texts_stay_texts(open_page: Opener, folders: dict[str, Path]):
 def test_torch_stays_out(open_page: Opener, folders: dict[str, Path]):
     import subprocess
 
-    code = "import workbench.app.latent_space, workbench.app.sampler_bench, workbench.views.landscape, workbench.views.latents, sys; "
+    code = "import workbench.app.latent_space, workbench.app.sampler_bench, workbench.views.energy.landscape, workbench.views.energy.latent_map, sys; "
     code += "print([name for name in ('torch', 'umap', 'sklearn') if name in sys.modules])"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
 

@@ -16,7 +16,7 @@ from workbench.runs import ratings
 from workbench.runs.reader import Run
 from workbench.runs.synthetic import write_run
 from workbench.tasks import Example
-from workbench.views.replay import Reference
+from workbench.views.replay.samples import Reference
 
 ROOT = Path(__file__).parents[2]
 PAGES = ("replay", "rate", "agreement", "compare", "report")

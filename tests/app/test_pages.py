@@ -173,7 +173,7 @@ def test_a_fault_shows_an_id_and_no_trace(open_page: Opener, folders: dict[str, 
     def broken(*_args: object, **_options: object) -> None:
         raise RuntimeError("secret words from the data")
 
-    monkeypatch.setattr("workbench.views.forgetting.place", broken)
+    monkeypatch.setattr("workbench.views.scores.forgetting.place", broken)
     app = open_page(folders["one"], "forgetting")
     assert len(app.error) == 1 and "RuntimeError" in app.error[0].value
     assert "secret words" not in words(app)

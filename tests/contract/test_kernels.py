@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from workbench.energy.langevin import KERNELS, Info, State, kernel_named, last_state, run_chain
+from workbench.latent.langevin import KERNELS, Info, State, kernel_named, last_state, run_chain
 
 EVALUATIONS_A_STEP = {"ula": 1, "mala": 1}
 

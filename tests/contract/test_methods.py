@@ -156,9 +156,9 @@ def test_eta_trains_the_inference_network(finished) -> None:
 
 
 def test_unknown_knob_is_refused_with_the_accepted_ones(mini_backbone: Path) -> None:
-    from workbench.backbone.load import load_backbone
+    from workbench.learning.learner import Learner
+    from workbench.lm.load import load_backbone
     from workbench.methods.base import make_method
-    from workbench.replay.base import Learner
 
     config = mini.config(mini_backbone, "er", knobs={"capcity": 3})
     learner = Learner(config, load_backbone(config.backbone, 4, "cpu", torch.Generator()), {})

@@ -16,7 +16,7 @@ from workbench.app.deck.plan import Item, Setup, draw
 from workbench.runs.ratings import rater_file
 from workbench.runs.reader import Run
 from workbench.runs.synthetic import write_run
-from workbench.views.replay import reference
+from workbench.views.replay.samples import reference
 
 COUNT = 200
 

@@ -8,16 +8,17 @@ import pytest
 import torch
 
 from tests import mini
+from workbench.learning.known_task import KnownTask
+from workbench.learning.learner import Learner
 from workbench.methods.base import learn
 from workbench.replay import generate as generation
-from workbench.replay.base import KnownTask, Learner
 from workbench.replay.generate import Asked, Proposal, generate, refusals
 from workbench.tasks import load_stream
 
 
 @pytest.fixture()
 def learner(mini_backbone: Path) -> Learner:
-    from workbench.backbone.load import load_backbone
+    from workbench.lm.load import load_backbone
 
     config = mini.config(mini_backbone, "lamol", replay={"answers": "agreed", "budget": 3.0, "balanced": False, "choice": "first"})
     return Learner(config, load_backbone(config.backbone, 4, "cpu", torch.Generator().manual_seed(0)), {})

@@ -7,11 +7,11 @@ from pathlib import Path
 import torch
 
 from tests import mini
-from workbench.backbone.load import load_backbone
-from workbench.energy.encoder import Encoder
-from workbench.replay.base import Learner
+from workbench.latent.encoder import Encoder
+from workbench.learning.learner import Learner
+from workbench.lm.load import load_backbone
 from workbench.replay.latent import encode
-from workbench.replay.stored import StoredReplay
+from workbench.replay.sources.stored import StoredReplay
 from workbench.tasks import load_stream
 from workbench.training.loop import named_generators
 

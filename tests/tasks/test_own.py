@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from workbench.cli import app
 from workbench.tasks import available_tasks, load_stream
 from workbench.tasks.example import TaskError
-from workbench.views import replay
+from workbench.views.replay import samples as replay
 
 
 def write(folder: Path, name: str = "tickets", about: Any = None, **splits: list[Any]) -> Path:

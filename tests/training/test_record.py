@@ -40,7 +40,7 @@ def test_the_saved_energy_gives_the_recorded_energies(run: Run) -> None:
     from safetensors import safe_open
     from safetensors.torch import load_file
 
-    from workbench.energy.latent import LatentEnergy
+    from workbench.latent.energy import LatentEnergy
 
     samples = run.table("samples")
     row = samples[samples.trained_task != ""].iloc[0]

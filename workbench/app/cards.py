@@ -20,7 +20,7 @@ import streamlit as st
 from workbench.app import frame
 from workbench.app.deck.deck import events_of
 from workbench.runs import ratings
-from workbench.views.replay import NEAR_COPY, Reference, body
+from workbench.views.replay.samples import NEAR_COPY, Reference, body
 from workbench.views.style import task_colors
 from workbench.views.text import LONGEST, SHORT, compare_words, cut, shorten, words
 from workbench.views.timeline import Frame

@@ -15,11 +15,12 @@ import streamlit as st
 from workbench.app import frame, latent_space
 from workbench.app.slice_controls import Choice, pin
 from workbench.app.store import CachedRun, Signature
-from workbench.views import fit, landscape, minima, slices, snapshots, style
-from workbench.views.energy import MIXTURE, SavedEnergy
-from workbench.views.minima import Minima
-from workbench.views.slices import Range, Slice
-from workbench.views.snapshots import Chains, Codes
+from workbench.views import style
+from workbench.views.energy import fit, landscape, minima, slices, snapshots
+from workbench.views.energy.minima import Minima
+from workbench.views.energy.saved import MIXTURE, SavedEnergy
+from workbench.views.energy.slices import Range, Slice
+from workbench.views.energy.snapshots import Chains, Codes
 
 
 @dataclass(frozen=True)

@@ -3,9 +3,9 @@
 A page file reads:
 
     from workbench.app import frame
-    from workbench.views import forgetting
+    from workbench.views.scores import forgetting
 
-    here = frame.header("Forgetting", code=frame.snippet("forgetting"))     # stops by itself when there is no run to show
+    here = frame.header("Forgetting", code=frame.snippet("scores.forgetting"))     # stops by itself when there is no run to show
     with frame.panel("Curves"):                                             # a fault inside leaves the rest of the page standing
         figure = forgetting.figure(here.run, dark=here.dark)
         frame.chart(figure, key="curves", alt="Score of each task by iteration", data=lambda: forgetting.curves(here.run))

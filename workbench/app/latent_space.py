@@ -17,10 +17,10 @@ from workbench.runs import ratings
 from workbench.runs.schema import RunError
 from workbench.tasks import TaskError, load_stream
 from workbench.tasks.bundled import STREAMS
-from workbench.views import sampler, snapshots
-from workbench.views.energy import SavedEnergy
-from workbench.views.slices import Slice
-from workbench.views.snapshots import Chains, Codes
+from workbench.views.energy import sampler, snapshots
+from workbench.views.energy.saved import SavedEnergy
+from workbench.views.energy.slices import Slice
+from workbench.views.energy.snapshots import Chains, Codes
 
 
 @st.cache_resource(max_entries=48, show_spinner=False)

@@ -16,8 +16,8 @@ from safetensors.numpy import save_file
 
 from workbench.app import energy_panels, frame, latent_space
 from workbench.app.energy_panels import Scene
-from workbench.views import landscape, sampler, slices
-from workbench.views.sampler import Walk
+from workbench.views.energy import landscape, sampler, slices
+from workbench.views.energy.sampler import Walk
 
 STARTS = ("reference", "codes", "picked point")
 KERNELS = ("ULA", "MALA", "wrong sign")

@@ -9,10 +9,10 @@ import numpy as np
 import streamlit as st
 
 from workbench.app import frame
-from workbench.views import landscape, slices
-from workbench.views.energy import MIXTURE, SavedEnergy
-from workbench.views.slices import PARTS, Slice
-from workbench.views.snapshots import Chains, Codes
+from workbench.views.energy import landscape, slices
+from workbench.views.energy.saved import MIXTURE, SavedEnergy
+from workbench.views.energy.slices import PARTS, Slice
+from workbench.views.energy.snapshots import Chains, Codes
 
 # The options are what the URL carries, so they are short words and stay as they are.
 SLICES = ("PCA", "task means", "dimensions", "two points")

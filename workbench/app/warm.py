@@ -13,13 +13,13 @@ import streamlit as st
 
 # By page: Forgetting, Energy, Chains, Replay, Compare, Agreement, Report; Live draws with altair; then what Chains and Replay measure with.
 MODULES = (
-    "workbench.views.forgetting",
-    "workbench.views.landscape",
-    "workbench.views.mixing",
-    "workbench.views.replay",
-    "workbench.views.compare",
-    "workbench.views.agreement",
-    "workbench.views.report",
+    "workbench.views.scores.forgetting",
+    "workbench.views.energy.landscape",
+    "workbench.views.energy.mixing",
+    "workbench.views.replay.samples",
+    "workbench.views.studies.compare",
+    "workbench.views.replay.agreement",
+    "workbench.views.studies.report",
     "altair",
     "arviz_stats.base",
     "sacrebleu.metrics.chrf",

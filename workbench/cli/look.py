@@ -121,7 +121,7 @@ def check(run: RunName, runs: RunsFolder = RUNS, as_json: AsJson = False) -> Non
 def fit(run: RunName, runs: RunsFolder = RUNS, as_json: AsJson = False) -> None:
     """Does the energy fit texts it never saw? Held-out codes of each task against the ends of its chains, at every saved moment."""
     from workbench.runs.reader import Run
-    from workbench.views.fit import COLUMNS, measures
+    from workbench.views.energy.fit import COLUMNS, measures
 
     found = measures(Run(find(run, runs)))
     rows = [{name: None if value != value else value for name, value in row.items()} for row in found.to_dict("records")]

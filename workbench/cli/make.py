@@ -129,8 +129,8 @@ def pretrain(
     """
     if data is None:
         raise ConfigError("--data: not given and WORKBENCH_DATA is not set; accepted: a folder with lm/novels and lm/speeches")
-    from workbench.backbone.pretrain import pretrain as run_pretraining
-    from workbench.energy.encoder import Encoder
+    from workbench.latent.encoder import Encoder
+    from workbench.pretraining.pretrain import pretrain as run_pretraining
 
     card = run_pretraining(Path(data), out, Encoder, steps=steps, minutes=minutes, seed=seed, on_step=_tell)
     print_json({key: card[key] for key in ("steps", "seconds", "held_out_perplexity", "latent", "copying")})

@@ -8,7 +8,7 @@ from pathlib import Path
 from workbench.runs.files import atomic_path, write_bytes
 from workbench.runs.reader import Run
 from workbench.runs.schema import RunError
-from workbench.views import report
+from workbench.views.studies import report
 
 
 def write_report(run_paths: Sequence[Path], out: Path | None = None, panels: Sequence[str] | None = None) -> Path:

@@ -16,10 +16,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from workbench.backbone.nll import Nll, Relaxed, nll
-from workbench.backbone.sequences import Batch, gen_batch, gen_ids, qa_batch
 from workbench.config import ConfigError, method_names, nearest
-from workbench.replay.base import COMMON_ANSWER, KnownTask, Learner, ReplaySample, Source, replay_count, stands_in
+from workbench.learning.known_task import COMMON_ANSWER, KnownTask, stands_in
+from workbench.learning.learner import Learner
+from workbench.lm.nll import Nll, Relaxed, nll
+from workbench.lm.sequences import Batch, gen_batch, gen_ids, qa_batch
+from workbench.replay.sample import ReplaySample, replay_count
+from workbench.replay.sources.base import Source
 from workbench.tasks.example import Task
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from workbench.methods.base import Base, Learner, Task
-from workbench.replay.reservoir import Reservoir
+from workbench.replay.sources.reservoir import Reservoir
 
 
 @dataclass(frozen=True)

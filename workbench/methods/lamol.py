@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from workbench.backbone.nll import nll
+from workbench.lm.nll import nll
 from workbench.methods.base import Base, Learner, Losses, MixedBatch, ReplaySample, Task, answer_loss, replay_count
-from workbench.replay.language_model import LanguageModelReplay
+from workbench.replay.sources.language_model import LanguageModelReplay
 
 
 @dataclass(frozen=True)

@@ -12,16 +12,16 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from workbench.backbone.nll import nll
-from workbench.backbone.sequences import word_dropout
-from workbench.energy.answer import AnswerEnergy, InferenceNetwork
-from workbench.energy.encoder import Encoder, draw, kl, kl_weight_at
-from workbench.energy.latent import LatentEnergy, joint_losses
+from workbench.latent.answer import AnswerEnergy, InferenceNetwork
+from workbench.latent.encoder import Encoder, draw, kl, kl_weight_at
+from workbench.latent.energy import LatentEnergy, joint_losses
+from workbench.lm.nll import nll
+from workbench.lm.sequences import word_dropout
 from workbench.methods.base import Base, Learner, Losses, MixedBatch, ReplaySample, Task, answer_loss
-from workbench.replay.base import LatentSource
-from workbench.replay.energy import EnergyReplay
 from workbench.replay.latent import encode
-from workbench.replay.sources import LATENT_SOURCES
+from workbench.replay.sources.base import LatentSource
+from workbench.replay.sources.energy import EnergyReplay
+from workbench.replay.sources.latents import LATENT_SOURCES
 from workbench.replay.vitals import measure
 
 FEWEST_CODES = 8

@@ -12,10 +12,12 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from workbench.backbone.nll import relaxed_targets
-from workbench.backbone.sequences import parse, prompt_ids, qa_batch, qa_ids
-from workbench.replay.base import ANY_TASK, KnownTask, Learner, ReplaySample
+from workbench.learning.known_task import KnownTask
+from workbench.learning.learner import Learner
+from workbench.lm.nll import relaxed_targets
+from workbench.lm.sequences import parse, prompt_ids, qa_batch, qa_ids
 from workbench.replay.coverage import covering
+from workbench.replay.sample import ANY_TASK, ReplaySample
 
 ANSWER_TOKENS = 48
 RELAXED_BATCH = 128

@@ -7,12 +7,13 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from workbench.backbone.nll import nll
-from workbench.backbone.sequences import Sample, gen_batch, gen_ids, qa_batch, qa_ids
-from workbench.energy.encoder import draw as draw_posterior
-from workbench.energy.langevin import kernel_named, last_state
-from workbench.replay.base import Learner, ReplaySample
+from workbench.latent.encoder import draw as draw_posterior
+from workbench.latent.langevin import kernel_named, last_state
+from workbench.learning.learner import Learner
+from workbench.lm.nll import nll
+from workbench.lm.sequences import Sample, gen_batch, gen_ids, qa_batch, qa_ids
 from workbench.replay.generate import Asked, Proposal, generate
+from workbench.replay.sample import ReplaySample
 
 ENCODE_BATCH = 128
 

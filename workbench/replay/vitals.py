@@ -10,13 +10,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from workbench.backbone.nll import nll
-from workbench.backbone.sequences import gen_batch, gen_ids, qa_batch, qa_ids
-from workbench.energy import diagnose
-from workbench.energy.encoder import kl
-from workbench.energy.latent import LatentEnergy
-from workbench.replay.base import Learner
-from workbench.replay.energy import EnergyReplay
+from workbench.latent import diagnose
+from workbench.latent.encoder import kl
+from workbench.latent.energy import LatentEnergy
+from workbench.learning.learner import Learner
+from workbench.lm.nll import nll
+from workbench.lm.sequences import gen_batch, gen_ids, qa_batch, qa_ids
+from workbench.replay.sources.energy import EnergyReplay
 
 STARTS, CHAINS_A_START = 16, 8
 PROBES = 64

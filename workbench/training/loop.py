@@ -16,18 +16,20 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from workbench.backbone.load import load_backbone
-from workbench.backbone.sequences import qa_ids
 from workbench.config import ConfigError, RunConfig
+from workbench.learning.gradients import gradient_cosine
+from workbench.learning.known_task import KnownTask
+from workbench.learning.learner import Learner
+from workbench.lm.load import load_backbone
+from workbench.lm.sequences import qa_ids
 from workbench.methods.base import Item, Losses, MixedBatch, learn, make_method
-from workbench.replay.base import KnownTask, Learner, kept
 from workbench.replay.generate import refusals
+from workbench.replay.sample import kept
 from workbench.runs.clock import Clock
 from workbench.runs.writer import RunWriter
 from workbench.tasks.example import Stream, Task
 from workbench.training import checkpoint
-from workbench.training.continual import ContinualEvaluation
-from workbench.training.gradients import gradient_cosine
+from workbench.training.evaluate import ContinualEvaluation
 from workbench.training.projection import save_umap
 from workbench.training.recognise import Recogniser
 from workbench.training.record import Recorder

@@ -13,14 +13,15 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from workbench.config import RunConfig
+from workbench.learning.learner import Learner
 from workbench.methods.base import Base
-from workbench.replay.base import ANY_TASK, Learner, ReplaySample
+from workbench.replay.sample import ANY_TASK, ReplaySample
 from workbench.runs import metrics
 from workbench.runs.reader import Run
 from workbench.runs.schema import sample_id
 from workbench.runs.writer import RunWriter
 from workbench.tasks.example import Stream
-from workbench.training.continual import ContinualEvaluation
+from workbench.training.evaluate import ContinualEvaluation
 from workbench.training.recognise import Recogniser
 
 AFTER_LAST = ""

@@ -15,7 +15,7 @@ from typing import Any
 
 import pandas as pd
 
-from workbench.views.replay import Reference
+from workbench.views.replay.samples import Reference
 from workbench.views.text import LONGEST, cut
 from workbench.views.timeline import Frame
 

@@ -10,7 +10,8 @@ import streamlit as st
 
 from workbench.app import cards, frame
 from workbench.runs import ratings
-from workbench.views import agreement, replay
+from workbench.views.replay import agreement
+from workbench.views.replay import samples as replay
 from workbench.views.text import in_markdown, shorten
 from workbench.views.timeline import Frame
 
@@ -173,7 +174,7 @@ def page() -> None:
     here = frame.header(
         "Agreement",
         about="Do the raters mean the same thing? And does the energy know what they like?",
-        code=frame.snippet("agreement", "table(read_answers([run.path])[0], 'fluency')"),
+        code=frame.snippet("replay.agreement", "table(read_answers([run.path])[0], 'fluency')"),
     )
     with frame.panel("Agreement"):
         names = frame.run_names()

@@ -11,11 +11,11 @@ import streamlit as st
 
 from workbench.app import energy_panels, frame, latent_space
 from workbench.app.store import CachedRun, Signature
-from workbench.views import chains as views
-from workbench.views import landscape, mixing, slices, snapshots
-from workbench.views.energy import SavedEnergy
-from workbench.views.mixing import LongRun, Nested
-from workbench.views.snapshots import Chains, Codes
+from workbench.views.energy import chains as views
+from workbench.views.energy import landscape, mixing, slices, snapshots
+from workbench.views.energy.mixing import LongRun, Nested
+from workbench.views.energy.saved import SavedEnergy
+from workbench.views.energy.snapshots import Chains, Codes
 
 frame.KEYS_HELP.update({"← → on Chains": "Langevin step before, next"})
 TABS = ("Traces", "Ranks", "Diagnostics", "Short and long", "Table")
@@ -283,7 +283,7 @@ def _row_chosen() -> None:
 
 
 def page() -> None:
-    here = frame.header("Chains", code=frame.snippet("chains"))
+    here = frame.header("Chains", code=frame.snippet("energy.chains"))
     moment: Moment | None = None
     with frame.panel("The chains"):
         moment = read(here)

@@ -10,7 +10,7 @@ import streamlit as st
 
 from workbench.app import cards, frame
 from workbench.app.store import CachedRun
-from workbench.views import compare, paired
+from workbench.views.studies import compare, paired
 from workbench.views.text import in_markdown
 
 MEAN = "mean of the tasks begun"
@@ -138,7 +138,7 @@ def page() -> None:
     here = frame.header(
         "Compare",
         about="Runs that differ by the seed alone are one line. A difference is called one only outside the noise.",
-        code=frame.snippet("compare", "curves(group([run]))"),
+        code=frame.snippet("studies.compare", "curves(group([run]))"),
     )
     with frame.panel("Compare"):
         left, right = st.columns([4, 2], vertical_alignment="bottom")

@@ -12,8 +12,10 @@ from workbench.app import energy_panels, frame, latent_space
 from workbench.app.energy_panels import Scene, picked
 from workbench.app.sampler_bench import bench_panel
 from workbench.app.slice_controls import choose
-from workbench.views import energies, health, landscape, slices, snapshots
-from workbench.views.energy import MIXTURE
+from workbench.views.energy import histogram as energies
+from workbench.views.energy import landscape, slices, snapshots
+from workbench.views.energy.saved import MIXTURE
+from workbench.views.studies import health
 from workbench.views.text import in_markdown
 
 MAP = "energy_map"
@@ -212,7 +214,7 @@ def answer_energy(here: frame.Cursor) -> None:
 
 
 def page() -> None:
-    here = frame.header("Energy", code=frame.snippet("landscape"))
+    here = frame.header("Energy", code=frame.snippet("energy.landscape"))
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium", key="energy_top"):
         options = ["latent energy", "answer energy"]
         which = st.segmented_control("Energy", options, default=options[0], required=True, key="which", bind="query-params")

@@ -9,7 +9,8 @@ import streamlit as st
 from workbench.app import cards, frame
 from workbench.app.cursor_line import cursor_line
 from workbench.app.store import CachedRun
-from workbench.views import forgetting, forgetting_numbers, matrix, timeline
+from workbench.views import timeline
+from workbench.views.scores import forgetting, forgetting_numbers, matrix
 
 CURVES = "forgetting_curves"
 SHOWN = 6
@@ -216,7 +217,7 @@ def matrix_panel(here: frame.Cursor) -> None:
 
 here = frame.header(
     "Forgetting",
-    code=frame.snippet("forgetting"),
+    code=frame.snippet("scores.forgetting"),
     about="How the score on every task moves while others are learnt, and what was replayed at that moment.",
 )
 with frame.panel("The curves"):

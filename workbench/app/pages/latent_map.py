@@ -12,8 +12,9 @@ import streamlit as st
 from workbench.app import frame, latent_space
 from workbench.app.store import CachedRun, Signature, files_signature
 from workbench.runs.schema import RunError
-from workbench.views import latents, slices, snapshots
-from workbench.views.slices import Slice
+from workbench.views.energy import latent_map as latents
+from workbench.views.energy import slices, snapshots
+from workbench.views.energy.slices import Slice
 
 MAP = "latent_map"
 
@@ -163,7 +164,7 @@ def selection_panel(rows: pd.DataFrame, z: np.ndarray, chosen: list[str], name: 
 
 
 def page() -> None:
-    here = frame.header("Latent map", code=frame.snippet("latents"))
+    here = frame.header("Latent map", code=frame.snippet("energy.latent_map"))
     run = here.run
     with frame.panel("The map"):
         placed = _points(

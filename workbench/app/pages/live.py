@@ -10,7 +10,9 @@ import streamlit as st
 
 from workbench.app import frame
 from workbench.app.store import CachedRun
-from workbench.views import curves, health, style, timeline
+from workbench.views import style, timeline
+from workbench.views.scores import curves
+from workbench.views.studies import health
 from workbench.views.text import in_markdown
 
 SCORE = (

@@ -10,7 +10,9 @@ import streamlit as st
 from workbench.app import frame
 from workbench.app.cursor_line import cursor_line
 from workbench.runs import metrics
-from workbench.views import curves, health, matrix, timeline
+from workbench.views import timeline
+from workbench.views.scores import curves, matrix
+from workbench.views.studies import health
 from workbench.views.text import in_markdown
 
 
@@ -175,7 +177,7 @@ TABS = {
     "Environment": environment_tab,
 }
 
-here = frame.header("Overview", code=frame.snippet("matrix"))
+here = frame.header("Overview", code=frame.snippet("scores.matrix"))
 with frame.panel("The four numbers"):
     four_numbers(here)
 tabs = st.tabs(list(TABS), key="show", on_change="rerun", bind="query-params")

@@ -10,7 +10,7 @@ import streamlit as st
 from workbench.app import cards, frame
 from workbench.app.deck.deck import deck
 from workbench.app.deck.plan import SCALES, Item, PlanError, Setup, draw, from_link, pool
-from workbench.views import replay
+from workbench.views.replay import samples as replay
 from workbench.views.timeline import Frame
 
 QUESTIONS = {"fluency": "Fluency", "fits": "Fits its task", "better": "Better of two runs"}

@@ -10,7 +10,7 @@ import streamlit as st
 
 from workbench.app import cards, frame
 from workbench.app.cursor_line import cursor_line
-from workbench.views import replay
+from workbench.views.replay import samples as replay
 from workbench.views.text import in_markdown
 from workbench.views.timeline import Frame
 
@@ -235,7 +235,7 @@ def two(here: frame.Cursor, iteration: int, draws: list[int], rater: str, scale:
 
 def page() -> None:
     about = "What was generated to stand in for old tasks: read it, rate it, follow it to its chain and energy."
-    here = frame.header("Replay", code=frame.snippet("replay"), about=about)
+    here = frame.header("Replay", code=frame.snippet("replay.samples"), about=about)
     with frame.panel("Replay"):
         samples = here.run.table("samples")
         if samples.empty:

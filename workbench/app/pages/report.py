@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from workbench.app import frame
-from workbench.views import report
+from workbench.views.studies import report
 
 
 def ticks(title: str, panels: tuple[report.Panel, ...], key: str) -> list[str]:

@@ -10,7 +10,7 @@ import streamlit as st
 
 from workbench.app import frame
 from workbench.app.store import zipped
-from workbench.views import health, runs_table
+from workbench.views.studies import health, runs_table
 
 SHOWN = ["name", "acc", "status", "method", "seed", "tasks", "iterations", "forgetting", "min_acc", "ratings", "size_mb", "curve", "tags"]
 SHOWN_TASKS = 5

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from workbench.cli.timing import compared
-from workbench.replay.reservoir import Reservoir
+from workbench.replay.sources.reservoir import Reservoir
 from workbench.tasks.example import Example
 
 ITEMS, CAPACITY = 32, 1000

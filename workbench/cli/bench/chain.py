@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from workbench.cli.timing import compared
-from workbench.energy.langevin import run_chain, ula
-from workbench.energy.latent import LatentEnergy
+from workbench.latent.energy import LatentEnergy
+from workbench.latent.langevin import run_chain, ula
 
 DIM, STEPS, DELTA, TASKS = 32, 20, 0.4, 5
 ROUNDS = 15

@@ -7,12 +7,12 @@ from typing import Any
 import torch
 from torch.nn import functional
 
-from workbench.backbone.load import load_backbone
-from workbench.backbone.sequences import pad_ids, qa_ids
 from workbench.cli.timing import compared
 from workbench.config import build
+from workbench.lm.load import load_backbone
+from workbench.lm.sequences import pad_ids, qa_ids
 from workbench.tasks import load_stream
-from workbench.training.continual import FORCED_BATCH, ContinualEvaluation
+from workbench.training.evaluate import FORCED_BATCH, ContinualEvaluation
 
 
 def rows() -> list[dict[str, Any]]:

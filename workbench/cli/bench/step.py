@@ -10,11 +10,11 @@ from typing import Any
 
 import torch
 
-from workbench.backbone.nll import nll
-from workbench.backbone.sequences import gen_batch, gen_ids, qa_batch, word_dropout
 from workbench.cli.timing import compared
 from workbench.config import build
-from workbench.energy.encoder import draw, kl
+from workbench.latent.encoder import draw, kl
+from workbench.lm.nll import nll
+from workbench.lm.sequences import gen_batch, gen_ids, qa_batch, word_dropout
 from workbench.methods.base import Item, MixedBatch
 from workbench.replay.generate import RELAXED_TOP
 from workbench.runs.writer import RunWriter

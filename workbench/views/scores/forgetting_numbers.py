@@ -1,0 +1,194 @@
+"""The numbers beside the forgetting curves, each with its formula and the exact rows it was made from."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from workbench.runs import metrics
+from workbench.views import timeline
+from workbench.views.scores.curves import by_task, evaluated, starts_of
+from workbench.views.scores.matrix import scores
+from workbench.views.timeline import Frame
+
+WINDOWS = (10, 100)
+
+# name -> (what it says, formula in LaTeX); R is the score matrix, A(E_i, f_n) the score on task i at iteration n.
+FORMULAS: dict[str, tuple[str, str]] = {
+    "ACC": ("mean score over the tasks learnt, after the last of them", r"\mathrm{ACC}=\frac1k\sum_{j\le k}R_{k,j}"),
+    "Forgetting": (
+        "mean drop from the best score after learning to the last one",
+        r"F=\frac1{k-1}\sum_{j<k}\Bigl(\max_{j\le i<k}R_{i,j}-R_{k,j}\Bigr)",
+    ),
+    "BWT": (
+        "mean change since each task was learnt; negative is forgetting",
+        r"\mathrm{BWT}=\frac1{k-1}\sum_{j<k}\left(R_{k,j}-R_{j,j}\right)",
+    ),
+    "FWT": (
+        "score on a task just before it is learnt, above the score before any training",
+        r"\mathrm{FWT}=\frac1{k-1}\sum_{j=2}^{k}\left(R_{j-1,j}-b_j\right)",
+    ),
+    "min-ACC": (
+        "mean over old tasks of the worst score since each was learnt",
+        r"\min\text{-}\mathrm{ACC}=\frac1{k-1}\sum_{i<k}\min_{|T_i|<n\le|T_k|}A(E_i,f_n)",
+    ),
+    "WC-ACC": (
+        "worst case: the newest task now, the old ones at their worst",
+        r"\mathrm{WC\text{-}ACC}=\frac1kA(E_k,f_n)+\Bigl(1-\frac1k\Bigr)\min\text{-}\mathrm{ACC}",
+    ),
+    "WF": (
+        "largest drop within a window of w iterations, mean over tasks",
+        r"\mathrm{WF}^w=\frac1k\sum_i\max_{a<b<a+w}\bigl(A(E_i,f_a)-A(E_i,f_b)\bigr)",
+    ),
+    "WP": (
+        "largest rise within a window of w iterations, mean over tasks",
+        r"\mathrm{WP}^w=\frac1k\sum_i\max_{a<b<a+w}\bigl(A(E_i,f_b)-A(E_i,f_a)\bigr)",
+    ),
+}
+PER_TASK = ["task", "learnt", "last", "best", "forgetting", "BWT", "minimum", "at iteration", "WF10", "WF100", "WP10", "WP100"]
+GAPS = ["switch", "new task", "old task", "before", "minimum", "depth", "to minimum", "to 95 %", "area", "evaluations"]
+
+
+def overall(run: Any) -> dict[str, float | None]:
+    """ACC, Forgetting, BWT and FWT from scores at task ends; min-ACC, WC-ACC, WF and WP (means of WF10 .. WP100) by iteration."""
+    return timeline.remembered(run, "overall", ("eval",), lambda: _overall(run))
+
+
+def _overall(run: Any) -> dict[str, float | None]:
+    tasks, matrix = scores(run)
+    rows = run.table("eval")
+    curves, ends = by_task(evaluated(run)), timeline.ends(run)
+    values: dict[str, float | None] = {
+        "ACC": metrics.average_score(matrix),
+        "Forgetting": metrics.forgetting(matrix),
+        "BWT": metrics.backward_transfer(matrix),
+        "FWT": metrics.forward_transfer(matrix, metrics.zero_shot(rows, tasks)),
+        "min-ACC": metrics.min_acc(curves, ends),
+        "WC-ACC": metrics.wc_acc(curves, ends),
+    }
+    for window in WINDOWS:
+        for name, measure in (("WF", metrics.windowed_forgetting), ("WP", metrics.windowed_plasticity)):
+            each = [measure(*curves[task], window) for task in ends if task in curves]
+            found = [value for value in each if value is not None]
+            values[f"{name}{window}"] = float(np.mean(found)) if found else None
+    return values
+
+
+def per_task(run: Any) -> Frame:
+    """A row a task begun: score when learnt, last, best, forgetting, BWT, the minimum since and when it was, WF and WP."""
+    return timeline.remembered(run, "per_task", ("eval",), lambda: _per_task(run))
+
+
+def _per_task(run: Any) -> Frame:
+    tasks, matrix = scores(run)
+    curves, ends = by_task(evaluated(run)), timeline.ends(run)
+    k = metrics.done(matrix)
+    forgotten = metrics.forgetting_each(matrix)
+    table = []
+    for j, task in enumerate(tasks):
+        learnt = matrix[j, j]
+        column = matrix[j:k, j] if j < k else np.array([np.nan])
+        iterations, values = (np.asarray(value) for value in curves.get(task, ([], [])))
+        since = iterations > ends.get(task, np.inf)
+        lowest = int(np.argmin(values[since])) if since.any() and task != list(ends)[-1] else None
+        table.append(
+            {
+                "task": task,
+                "learnt": learnt,
+                "last": matrix[k - 1, j] if k and j < k else np.nan,
+                "best": np.nanmax(column) if np.isfinite(column).any() else np.nan,
+                "forgetting": forgotten[j] if j < len(forgotten) else np.nan,
+                "BWT": matrix[k - 1, j] - learnt if j < k - 1 else np.nan,
+                "minimum": values[since][lowest] if lowest is not None else np.nan,
+                "at iteration": int(iterations[since][lowest]) if lowest is not None else None,
+                **{f"WF{window}": metrics.windowed_forgetting(iterations, values, window) for window in WINDOWS},
+                **{f"WP{window}": metrics.windowed_plasticity(iterations, values, window) for window in WINDOWS},
+            }
+        )
+    return pd.DataFrame(table, columns=PER_TASK)
+
+
+def stability_gaps(run: Any) -> Frame:
+    """A row a switch and old task: the drop after the switch, measured up to the end of the task that began there.
+
+    'to 95 %' is a number in words: 'never' where a finished task never gave the old one back 95 % of its
+    score, 'not yet' where the new task is still being learnt.
+    """
+    return timeline.remembered(run, "stability_gaps", ("eval",), lambda: _stability_gaps(run))
+
+
+def _stability_gaps(run: Any) -> Frame:
+    rows = run.table("eval")
+    curves, ends = by_task(evaluated(run)), timeline.ends(run)
+    order, starts = list(ends), starts_of(ends)
+    finished = set(rows[(rows["kind"] == "generated") & (rows["iteration"] > 0)]["trained_task"]) or set(order)
+    table = []
+    for position, new in enumerate(order[1:], start=1):
+        for old in order[:position]:
+            gap = metrics.stability_gap(*curves.get(old, ([], [])), switch=starts[new], until=ends[new])
+            if gap is None:
+                continue
+            never = "never" if new in finished else "not yet"
+            recovery = f"{gap.to_recovery:,}" if gap.to_recovery is not None else never
+            table.append(
+                {
+                    "switch": gap.switch,
+                    "new task": new,
+                    "old task": old,
+                    "before": gap.before,
+                    "minimum": gap.minimum,
+                    "depth": gap.depth,
+                    "to minimum": gap.to_minimum,
+                    "to 95 %": recovery,
+                    "area": gap.area,
+                    "evaluations": gap.evaluations,
+                }
+            )
+    return pd.DataFrame(table, columns=GAPS)
+
+
+def rows_used(run: Any, name: str) -> Frame:
+    """The rows of the eval table (or cells of R) that a metric was made from, so that it can be checked by hand."""
+    rows = run.table("eval")
+    tasks, matrix = scores(run)
+    k = metrics.done(matrix)
+    ends = timeline.ends(run)
+    if name in ("ACC", "Forgetting", "BWT"):
+        cells = []
+        for j, task in enumerate(tasks[:k]):
+            row: dict[str, Any] = {"task": task, "R[j, j]": matrix[j, j]}
+            if name == "Forgetting":
+                row["best before the last"] = (
+                    np.nanmax(matrix[j : k - 1, j]) if j < k - 1 and np.isfinite(matrix[j : k - 1, j]).any() else np.nan
+                )
+            cells.append(row | {"R[k, j]": matrix[k - 1, j]})
+        frame = pd.DataFrame(cells)
+        return frame if name == "ACC" or frame.empty else frame.iloc[:-1]
+    if name == "FWT":
+        before = metrics.zero_shot(rows, tasks)
+        cells = [{"task": tasks[j], "R[j-1, j]": matrix[j - 1, j], "b[j]": before[j]} for j in range(1, k)]
+        return pd.DataFrame(cells, columns=["task", "R[j-1, j]", "b[j]"])
+    frame = evaluated(run)[["eval_task", "iteration", "trained_task", "score"]]
+    order = list(ends)
+    if name in ("min-ACC", "WC-ACC"):
+        since = frame["iteration"] > frame["eval_task"].astype(str).map(ends).astype(float)
+        lowest = frame[since & frame["eval_task"].isin(order[:-1])].sort_values("score", kind="stable").drop_duplicates("eval_task")
+        newest = frame[frame["eval_task"] == order[-1]].tail(1) if name == "WC-ACC" and order else frame.head(0)
+        return pd.concat([lowest.sort_values("iteration"), newest], ignore_index=True)
+    return _window_rows(frame, order, name)
+
+
+def _window_rows(frame: Frame, order: list[str], name: str) -> Frame:
+    """For WF10 and the like: the two evaluations of each task with the largest change inside one window."""
+    window, sign = int(name[2:]), -1.0 if name.startswith("WF") else 1.0
+    found = []
+    for task in order:
+        rows = frame[frame["eval_task"] == task].dropna(subset=["score"])
+        change = metrics.largest_rise(rows["iteration"], sign * rows["score"], window)
+        if change is not None:
+            score = rows.drop_duplicates("iteration", keep="last").set_index("iteration")["score"]
+            row = {"task": task, "from iteration": int(change[1]), "score there": score[change[1]]}
+            found.append({**row, "to iteration": int(change[2]), "score then": score[change[2]], "change": change[0]})
+    return pd.DataFrame(found)
