@@ -1,37 +1,19 @@
-"""A language model small enough for tests: 2 layers, 64 wide, its own byte-level tokenizer, random weights. And short runs on it."""
+"""A language model small enough for tests that can write, and short runs on it."""
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
 from workbench.config import RunConfig, build
-from workbench.tasks import load_stream
+
+BACKBONE = Path(__file__).parent / "data" / "mini_backbone"
 
 
 def write_backbone(folder: Path) -> Path:
-    import torch
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
-    from transformers import MistralConfig, MistralForCausalLM, PreTrainedTokenizerFast
-
-    stream = load_stream("bundled", None)
-    texts = [f"{example.context} {example.question} {example.answers[0]}" for task in stream.tasks for example in task.train[:200]]
-    tokenizer = Tokenizer(models.BPE())
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)  # pyright: ignore[reportAttributeAccessIssue]
-    tokenizer.decoder = decoders.ByteLevel()  # pyright: ignore[reportAttributeAccessIssue]
-    trainer = trainers.BpeTrainer(
-        vocab_size=1000, special_tokens=["<eos>"], initial_alphabet=pre_tokenizers.ByteLevel.alphabet(), show_progress=False
-    )
-    tokenizer.train_from_iterator(texts, trainer)
-    fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="<eos>")
-    fast.save_pretrained(folder)
-    torch.manual_seed(0)
-    config = MistralConfig(
-        vocab_size=len(fast), hidden_size=64, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2, intermediate_size=96,
-        max_position_embeddings=256, tie_word_embeddings=True, sliding_window=None,
-    )  # fmt: skip
-    MistralForCausalLM(config).save_pretrained(folder)
-    return folder
+    """The shipped backbone of two layers, 64 wide, that writes and partly answers the three tasks of `config` (tests/mini_backbone.py)."""
+    return Path(shutil.copytree(BACKBONE, folder, dirs_exist_ok=True))
 
 
 def config(backbone: Path, method: str, **changes: Any) -> RunConfig:
