@@ -45,3 +45,34 @@ def test_rare_words_survive_better_than_by_chance() -> None:
 
 def test_a_preferred_row_goes_before_a_newer_one() -> None:
     assert chosen([[1, 2], [1, 2], [3, 4], [5, 6]], 3, [True, True, False, False]) == [0, 1, 2]
+
+
+def grouped(rows: Sequence[Sequence[int]], groups: str, room: dict[str, int], preferred: str = "") -> list[int]:
+    return covering(rows, len(rows), [group in preferred for group in groups], list(groups), room.__getitem__)
+
+
+def test_each_group_has_room_of_its_own_and_one_without_any_comes_last() -> None:
+    assert grouped([[1, 2], [3, 4]], "ab", {"a": 0, "b": 1}, preferred="a") == [1, 0]
+    assert grouped([[1, 2], [3, 4], [5, 6], [7, 8]], "aabb", {"a": 2, "b": 1}) == [0, 1, 2, 3]
+    assert grouped([[1, 2], [3, 4], [5, 6], [7, 8]], "aabb", {"a": 1, "b": 2}) == [0, 2, 3, 1]
+
+
+def test_a_group_that_is_full_counts_as_one_that_never_had_room() -> None:
+    assert grouped([[1, 2], [1, 2], [3, 4]], "aab", {"a": 1, "b": 0}) == [0, 2, 1]  # 0.707 against 1
+    assert grouped([[1, 2], [3, 4], [1, 2]], "aab", {"a": 1, "b": 0}) == [0, 1, 2]
+
+
+def test_preference_outweighs_any_newness() -> None:
+    assert chosen([[5, 6], [1, 1, 1, 1]], 1, [False, True]) == [1]  # 1 against 1 + 1/4
+
+
+def fifth(rows: Sequence[Sequence[int]]) -> int:
+    """What is chosen after token 7 has been chosen three times, and 8 and 9 once."""
+    before = [[7], [7], [7], [8, 9]]
+    return chosen([*before, *rows], 5, [True] * 4 + [False] * len(rows))[4] - 4
+
+
+def test_a_token_counts_one_over_the_root_of_one_more_than_its_number() -> None:
+    assert fifth([[8, 9], [1, 7]]) == 1  # 1/sqrt 2 = 0.707 against (1 + 1/sqrt 4) / 2 = 0.75
+    assert fifth([[7], [8]]) == 1  # 0.5 against 0.707
+    assert fifth([[1, 2, 3, 4, 4], [5, 8]]) == 1  # 4/5 against (1 + 0.707) / 2 = 0.854
