@@ -6,7 +6,7 @@ PORT ?= 8501
 SEEDS ?= 0 1 2
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test e2e lint install browser samples study clean
+.PHONY: help demo test e2e lint install browser samples study mutants clean
 
 help: ## what can be made
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -38,6 +38,9 @@ lint: $(VENV)/installed ## ruff, import-linter, pyright
 	$(BIN)/ruff check .
 	$(BIN)/lint-imports --no-logo
 	$(BIN)/pyright
+
+mutants: $(VENV)/installed ## change the code line by line and count the changes that the fast tests notice (FILES: some only)
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.mutants $(FILES)
 
 # Every method at the defaults; lamol_task is LAMOL with a generation token a task.
 settings = --method $(patsubst lamol_task,lamol,$(1)) $(if $(filter lamol_task,$(1)),--set replay.tokens=task)
