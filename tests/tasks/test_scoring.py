@@ -34,6 +34,7 @@ def turns(*answers: str, dialogue: str = "d") -> list[Example]:
         ("nf1", "in the market", ("in the market of oslo",), 2 / 3),
         # said {red, red, lamp}, wanted {red, lamp}: "red" counts once: precision 2/3, recall 1
         ("nf1", "red red lamp", ("the red lamp",), 0.8),
+        ("nf1", "a lamp and an egg", ("the lamp and egg",), 1.0),
         ("nf1", "monday", ("on monday", "monday"), 1.0),
         ("nf1", "", ("",), 1.0),
         ("nf1", "  ", ("",), 1.0),
@@ -115,7 +116,13 @@ def test_joint_goal_starts_anew_in_every_dialogue_and_sorts_turns() -> None:
     assert joint_goal(["area: east", "food: thai", "food: thai", "food: greek"], mixed) == [1, 0, 1, 1]
 
 
+def test_a_turn_is_judged_by_the_turns_before_it_and_not_by_the_rows_before_it() -> None:
+    first, second = turns("food: thai", "area: east")
+    assert joint_goal(["None", "food: thai"], [second, first]) == [0, 1]
+
+
 def test_informs_reads_slots_only() -> None:
+    assert informs("time: 10:30, area: north  east") == {"time": "10:30", "area": "north east"}
     assert informs("Food: Thai , price  range: cheap; phone, address: x") == {"food": "thai", "price range": "cheap"}
     assert informs("None") == informs("; phone") == informs("food:, : thai") == {}
 
