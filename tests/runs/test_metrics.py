@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+import warnings
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -151,3 +154,96 @@ def test_faults_are_said():
         metrics.stability_gap([1, 2], [1], 1)
     with pytest.raises(ValueError, match="window: 0"):
         metrics.windowed_forgetting([1], [1], 0)
+
+
+def cell(iteration: int, trained: str, on: str, score: float) -> dict[str, object]:
+    return {"iteration": iteration, "trained_task": trained, "eval_task": on, "kind": "generated", "score": score}
+
+
+def test_rows_of_the_first_iteration_on_belong_to_a_trained_task():
+    tasks, matrix = metrics.score_matrix([cell(0, "", "a", 5), cell(1, "a", "a", 70)])
+    assert tasks == ["a"] and matrix.tolist() == [[70]]
+
+
+def test_of_rows_written_in_one_iteration_the_last_counts():
+    rows = [cell(2 - place % 2, "a", "a", place) for place in range(400)]
+    assert metrics.score_matrix(rows)[1].tolist() == [[398]]
+    assert metrics.zero_shot([cell(0, "", "a", 5), cell(0, "", "b", 7), cell(0, "", "a", 6)], ["a", "b", "c"]).tolist()[:2] == [6, 7]
+
+
+@pytest.mark.parametrize("rows", [[], pd.DataFrame(), [cell(0, "", "a", 5)]])
+def test_without_a_trained_task_there_is_no_matrix(rows):
+    tasks, matrix = metrics.score_matrix(rows)
+    assert tasks == [] and matrix.shape == (0, 0)
+
+
+def test_without_rows_no_task_was_scored_before():
+    assert np.isnan(metrics.zero_shot([], ["a", "b"])).all()
+    assert np.isnan(metrics.zero_shot(pd.DataFrame(), ["a"])).all()
+
+
+def test_two_tasks_are_enough_for_transfer():
+    matrix = np.array([[50.0, 30.0], [60.0, 90.0]])
+    assert metrics.backward_transfer(matrix) == 10
+    assert metrics.forward_transfer(matrix, [10, 20]) == 10
+
+
+def test_a_score_that_is_none_makes_no_number_of_what_needs_it():
+    assert metrics.forward_transfer(MATRIX, [10, None, 30]) is None
+    assert metrics.windowed_forgetting([1, 2, 3], [80, None, 30], 10) == 50
+    assert metrics.windowed_plasticity([1, 2, 3], [30, None, 80], 10) == 50
+    assert metrics.learning_curve_area([50, None]) is None
+
+
+def test_what_is_not_defined_is_none_without_a_warning():
+    one, gone = np.array([[80.0]]), np.array([[np.nan, np.nan], [60.0, 90.0]])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert metrics.backward_transfer(one) is None and metrics.forgetting(one) is None
+        assert metrics.forgetting(gone) is None
+        assert metrics.min_acc({"a": ([1], [50])}, {"a": 1}) is None and metrics.min_acc({}, {}) is None
+        assert metrics.learning_curve_area([]) is None
+
+
+LATER = {"a": ([10, 15, 25], [80, 60, 20]), "b": ([12, 18, 25], [30, 90, 40])}
+BOTH = {"a": 10, "b": 20}
+
+
+def test_the_worst_case_is_that_of_its_iteration():
+    assert metrics.min_acc(LATER, BOTH) == 60
+    assert metrics.min_acc(LATER, BOTH, 25) == 20
+    assert metrics.wc_acc(LATER, BOTH) == (90 + 60) / 2
+    assert metrics.wc_acc(LATER, BOTH, 25) == (40 + 20) / 2
+    assert metrics.wc_acc(LATER, BOTH, 17) == (30 + 60) / 2
+    assert metrics.wc_acc({"a": ([1, 2, 3], [10, 20, 30])}, {"a": 3}) == 30
+    assert metrics.wc_acc({"a": ([10, 15], [80, 60]), "b": ([12, 15, 18], [30, 50, 90])}, BOTH) == (90 + 60) / 2
+
+
+def test_a_task_that_was_not_evaluated_has_no_minimum():
+    lowest = metrics.min_acc_each({"b": ([20], [90])}, BOTH)
+    assert list(lowest) == ["a"] and math.isnan(lowest["a"])
+    assert metrics.min_acc({}, BOTH) is None
+    assert metrics.wc_acc({"a": ([15], [60])}, BOTH) is None
+    assert metrics.wc_acc({"b": ([20], [90])}, BOTH) is None
+
+
+def test_a_gap_is_measured_up_to_the_iteration_asked_for():
+    gap = metrics.stability_gap([10, 12, 15, 20], [80, 60, 30, 10], switch=10, until=15)
+    assert gap is not None
+    row = {
+        "switch": 10, "before": 80, "minimum": 30, "depth": 50, "to_minimum": 5, "to_recovery": None,
+        "area": 2 * 20 / 2 + 3 * (20 + 50) / 2, "evaluations": 2,
+    }  # fmt: skip
+    assert gap.as_row() == row
+
+
+def test_95_per_cent_of_the_score_before_is_recovered():
+    back = metrics.stability_gap([10, 12, 15, 20], [80, 30, 76, 80], switch=10)
+    never_left = metrics.stability_gap([10, 12, 15], [80, 78, 76], switch=10)
+    assert back is not None and back.to_recovery == 5
+    assert never_left is not None and never_left.to_recovery == 2
+
+
+def test_the_learning_curve_area_is_the_mean_of_the_first_scores():
+    assert metrics.learning_curve_area([10, 20, 60], first=2) == 15
+    assert metrics.learning_curve_area([*range(10), 1000]) == 4.5
