@@ -306,3 +306,124 @@ def test_a_large_learning_rate_explodes_and_the_penalty_repairs_it() -> None:
 def test_chains_of_the_fitted_energy_have_no_non_finite_step() -> None:
     energy, _ = fit_latent_energy({"a": bimodal(50, seeded())}, config(fit_steps=10), seeded())
     assert run_chain(ula(0.4), energy.value_and_grad("a"), torch.randn(20, 2), 20, seeded()).nonfinite == 0
+
+
+@pytest.mark.parametrize(("sigma", "outside"), [(0.99, 1.0), (1.0, 0.0)])
+def test_a_row_of_the_fit_worked_by_hand(sigma: float, outside: float) -> None:
+    """All codes at (3, 4), chains of no step from them, F = 0: every number of the first row is known."""
+    codes = {"a": torch.tensor([[3.0, 4.0]]).repeat(5, 1), "b": torch.tensor([[3.0, 4.0]])}
+    settings = config(reference="isotropic", sigma=sigma, init="encoder", steps=0, fit_steps=1, symbol_weight=0.3, information_weight=2.0)
+    seen: list[dict[str, float]] = []
+    _, rows = fit_latent_energy(codes, settings, seeded(), seen.append, standardise=False)
+    assert seen == rows and len(rows) == 1
+    expected = {"step": 0, "loss": 0.3 * math.log(2), "f_pos": 0, "f_neg": 0, "gap": 0, "displacement": 0, "pos_norm": 5, "neg_norm": 5}
+    assert rows[0] == pytest.approx({**expected, "grad_norm": 0, "outside_4sigma": outside}, abs=1e-6)
+
+
+def test_the_gap_and_the_displacement_have_their_sign_and_size() -> None:
+    codes = {"a": torch.tensor([[9.0, 0.0], [-9.0, 0.0]]).repeat(20, 1)}
+    settings = config(reference="isotropic", steps=1, delta=0.1, fit_steps=30, lr=1e-2, regulariser=0.0, symbol_weight=0.0)
+    _, rows = fit_latent_energy(codes, settings, seeded(), standardise=False)
+    last = rows[-1]
+    assert last["f_pos"] > last["f_neg"] + 1 and last["gap"] == pytest.approx(last["f_pos"] - last["f_neg"], abs=1e-4)
+    assert last["loss"] == pytest.approx(-last["gap"], abs=1e-4)
+    assert last["pos_norm"] == pytest.approx(9) and last["neg_norm"] < 2
+    assert 0.1 < last["displacement"] < 0.2  # one step of noise 0.1 in two dimensions: 0.125 on the mean, and a little drift
+
+
+def test_the_fit_is_adamw_with_clipped_gradients_at_a_rate_that_falls_to_zero() -> None:
+    """Three steps taken again one after the other with torch's own optimiser: the same weights to the bit."""
+    codes = {"a": bimodal(30, seeded(3)), "b": bimodal(20, seeded(4)) + 2}
+    settings = config(fit_steps=3, fit_batch=10, lr=0.05, weight_decay=0.5, clip=0.01, steps=2, sigma=1.2, regulariser=0.1)
+    fitted, rows = fit_latent_energy(codes, settings, seeded(5))
+    generator = seeded(5)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(int(torch.randint(2**31, (1,), generator=generator)))
+        again = LatentEnergy(2, ["a", "b"], 32, 1.2, "per_task")
+    by_index = {0: codes["a"], 1: codes["b"]}
+    again.reference.fit_per_task(by_index, 1.2)
+    optimiser = torch.optim.AdamW(again.trunk.parameters(), lr=0.05, weight_decay=0.5)
+    for step in range(3):
+        optimiser.param_groups[0]["lr"] = 0.05 * (1 - step / 3)
+        z, symbols = balanced_batch(by_index, 10, step, generator)
+        start = 1.2 * torch.randn(10, 2, generator=generator)
+        end = last_state(ula(settings.delta), again.value_and_grad(symbols), start, 2, generator).z
+        loss, _, _ = energy_loss(again, z, end, symbols, settings)
+        optimiser.zero_grad()
+        loss.backward()
+        assert float(torch.nn.utils.clip_grad_norm_(again.trunk.parameters(), 0.01)) == pytest.approx(rows[step]["grad_norm"], rel=1e-4)
+        optimiser.step()
+    for name, value in again.state_dict().items():
+        torch.testing.assert_close(fitted.state_dict()[name], value, rtol=1e-5, atol=1e-6)
+
+
+def test_the_odd_ones_of_a_batch_go_round() -> None:
+    codes = {0: torch.zeros(9, 1), 1: torch.ones(2, 1), 2: torch.full((5, 1), 2.0)}
+    counts = [balanced_batch(codes, 32, step, seeded(step))[1].bincount(minlength=3).tolist() for step in range(4)]
+    assert counts == [[11, 11, 10], [11, 10, 11], [10, 11, 11], [11, 11, 10]]
+    _, symbols = balanced_batch(codes, 32, 0, seeded())
+    assert symbols.tolist() != sorted(symbols.tolist())
+    z, _ = balanced_batch({0: torch.arange(8.0)[:, None]}, 200, 0, seeded())
+    assert set(z[:, 0].tolist()) == set(range(8))  # with replacement, every code
+
+
+def test_a_code_that_tells_its_task_carries_log_2_nats() -> None:
+    energy = LatentEnergy(1, ["a", "b"])
+    with torch.no_grad():
+        energy.mean[:] = torch.tensor([[-50.0], [50.0]])
+    z, symbols = torch.tensor([[-50.0], [50.0], [50.0], [-50.0]]), torch.tensor([0, 0, 1, 1])  # every second row is looked at
+    weights = {"regulariser": 0.0, "symbol_weight": 0.0, "information_weight": 0.0}
+    for name, value, expected in (("information_weight", 3.0, -3 * math.log(2)), ("symbol_weight", 2.0, 0.0), ("regulariser", 1.0, 0.0)):
+        loss, _, _ = energy_loss(energy, z, torch.zeros(4, 1), symbols, config(dim=1, **{**weights, name: value}))
+        assert float(loss.detach()) == pytest.approx(expected, abs=1e-5), name
+    loss, _, _ = energy_loss(energy, z, torch.zeros(4, 1), 1 - symbols, config(dim=1, **{**weights, "symbol_weight": 1.0}))
+    assert float(loss.detach()) == pytest.approx(100**2 / 2)
+
+
+def test_joint_losses_worked_by_hand() -> None:
+    energy = LatentEnergy(1, ["a", "b"], reference="isotropic")
+    with torch.no_grad():
+        energy.trunk[4].bias[:] = torch.tensor([0.5, -1.0])  # type: ignore[index]
+    symbols = torch.tensor([0, 0, 0, 1])
+    settings = config(dim=1, reference="isotropic", regulariser=0.1, symbol_weight=0.0)
+    loss, pull = joint_losses(energy, torch.zeros(4, 1), symbols, settings, seeded())
+    assert float(loss.detach()) == pytest.approx(0.1 * 2 * (3 * 0.25 + 1) / 4)
+    assert float(pull.detach()) == pytest.approx(-(3 * 0.5 - 1) / 4)
+
+
+def test_the_chains_of_the_joint_schedule_start_from_the_reference_and_take_the_steps_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    from workbench.latent import energy as module
+
+    seen: list[tuple[Tensor, int]] = []
+
+    def watched(kernel: Any, target: Any, start: Tensor, steps: int, generator: torch.Generator) -> Any:
+        seen.append((start, steps))
+        return last_state(kernel, target, start, steps, generator)
+
+    monkeypatch.setattr(module, "last_state", watched)
+    energy = random_energy("isotropic", dtype=torch.float32)
+    joint_losses(energy, torch.randn(2000, 5), torch.zeros(2000, dtype=torch.long), config(dim=5, sigma=1.3, steps=7), seeded())
+    ((start, steps),) = seen
+    assert steps == 7 and start.shape == (2000, 5) and float(start.std()) == pytest.approx(1.3, rel=0.05)
+
+
+@pytest.mark.parametrize("reference", ["per_task", "isotropic"])
+def test_a_further_symbol_starts_at_its_reference(reference: str) -> None:
+    energy = random_energy(reference, dtype=torch.float32)
+    longer = energy.extended(["d", "e"])
+    z = torch.randn(4, 5)
+    w = energy.to_w(z, "a") if reference == "isotropic" else z
+    assert (longer.symbols, longer.sigma, longer.kind, longer.dim) == (["a", "b", "c", "d", "e"], 1.3, reference, 5)
+    for symbol in ("d", "e"):
+        torch.testing.assert_close(longer.energy(z, symbol), w.square().sum(1) / (2 * 1.3**2))
+    for symbol in ("a", "c"):
+        torch.testing.assert_close(longer.energy(z, symbol), energy.energy(z, symbol))
+
+
+def test_a_file_that_names_no_activation_is_read_as_gelu() -> None:
+    energy = random_energy("isotropic", dtype=torch.float32)
+    tensors, metadata = energy.to_safetensors_dict()
+    again = LatentEnergy.from_safetensors_dict(tensors, {key: value for key, value in metadata.items() if key != "activation"})
+    z = torch.randn(3, 5)
+    assert again.kind == "isotropic" and torch.equal(again.energy(z, None), energy.energy(z, None))
+    assert all(not tensor.requires_grad and tensor.is_contiguous() for tensor in tensors.values())
