@@ -94,7 +94,7 @@ def test_the_isotropic_reference_of_f_zero_is_the_normal_and_can_stay_unstandard
 
 def test_per_task_reference_has_no_unconditional_energy_and_unknown_symbols_are_named() -> None:
     energy = random_energy(dtype=torch.float32)
-    with pytest.raises(ValueError, match="isotropic"):
+    with pytest.raises(ValueError, match=r"^the unconditional energy needs energy.reference: isotropic; .* a symbol$"):
         energy.value_and_grad(None)
     with pytest.raises(KeyError, match=r"'x'.*a, b, c"):
         energy.energy(torch.zeros(1, 5), "x")
@@ -427,3 +427,14 @@ def test_a_file_that_names_no_activation_is_read_as_gelu() -> None:
     z = torch.randn(3, 5)
     assert again.kind == "isotropic" and torch.equal(again.energy(z, None), energy.energy(z, None))
     assert all(not tensor.requires_grad and tensor.is_contiguous() for tensor in tensors.values())
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_the_joint_losses_draw_from_their_generator_alone(seed: int) -> None:
+    energy, settings = random_energy("isotropic", dtype=torch.float32), config(dim=5, steps=3)
+    z, symbols = torch.randn(6, 5, generator=seeded()), torch.tensor([0, 1, 2, 0, 1, 2])
+    found = []
+    for state in (1, 2):
+        torch.manual_seed(state)
+        found.append(float(joint_losses(energy, z, symbols, settings, seeded(seed))[0].detach()))
+    assert found[0] == found[1]
