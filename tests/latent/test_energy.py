@@ -438,3 +438,12 @@ def test_the_joint_losses_draw_from_their_generator_alone(seed: int) -> None:
         torch.manual_seed(state)
         found.append(float(joint_losses(energy, z, symbols, settings, seeded(seed))[0].detach()))
     assert found[0] == found[1]
+
+
+@pytest.mark.parametrize("reference", ["per_task", "isotropic"])
+def test_the_symbol_logits_are_the_energies_and_the_volumes_of_the_references(reference: str) -> None:
+    energy = random_energy(reference)
+    z = torch.randn(4, 5, dtype=torch.float64)
+    volume = energy.chol.diagonal(dim1=1, dim2=2).log().sum(1) if reference == "per_task" else torch.zeros(3)
+    expected = torch.stack([-energy.energy(z, symbol) - volume[place] for place, symbol in enumerate("abc")], dim=1)
+    torch.testing.assert_close(energy.symbol_logits(z), expected)

@@ -247,3 +247,9 @@ def test_95_per_cent_of_the_score_before_is_recovered():
 def test_the_learning_curve_area_is_the_mean_of_the_first_scores():
     assert metrics.learning_curve_area([10, 20, 60], first=2) == 15
     assert metrics.learning_curve_area([*range(10), 1000]) == 4.5
+
+
+def test_a_curve_may_lack_scores_and_hold_several_of_one_iteration():
+    gap = metrics.stability_gap([10, 12, 14], [80, None, 30], switch=10)
+    assert gap is not None and (gap.minimum, gap.evaluations) == (30, 1)
+    assert metrics.wc_acc({"a": ([2 - place % 2 for place in range(400)], list(range(400)))}, {"a": 2}) == 398
