@@ -447,3 +447,11 @@ def test_the_symbol_logits_are_the_energies_and_the_volumes_of_the_references(re
     volume = energy.chol.diagonal(dim1=1, dim2=2).log().sum(1) if reference == "per_task" else torch.zeros(3)
     expected = torch.stack([-energy.energy(z, symbol) - volume[place] for place, symbol in enumerate("abc")], dim=1)
     torch.testing.assert_close(energy.symbol_logits(z), expected)
+
+
+@pytest.mark.parametrize("symbol", ["b", None])
+def test_the_energy_is_the_reference_less_f(symbol: str | None) -> None:
+    energy = random_energy("isotropic")
+    z = torch.randn(4, 5, dtype=torch.float64)
+    reference = energy.to_w(z, "a").square().sum(1) / (2 * 1.3**2)
+    torch.testing.assert_close(energy.neg_energy(z, symbol), reference - energy.energy(z, symbol))
