@@ -159,7 +159,7 @@ def health_tab(here: frame.Cursor) -> None:
         health.timings_figure(here.run, here.dark),
         key="timings",
         alt="Seconds of each phase by task",
-        data=lambda: here.run.table("timings"),
+        data=lambda: health.seconds_by_task(here.run),
     )
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import plotly.graph_objects as go
 
+from workbench.runs import metrics
 from workbench.views import style, timeline
 from workbench.views.timeline import Frame
 
@@ -55,11 +55,11 @@ def axis_values(run: Any, iterations: np.ndarray, by: str = "iteration") -> np.n
     """Positions of iterations on an axis: the iteration, the epoch counted over all tasks, or minutes since the start."""
     if by == "iteration":
         return np.asarray(iterations, dtype=np.float64)
-    metrics = run.table("metrics")
+    logged = run.table("metrics")
     column = "epoch" if by == "epoch" else "seconds"
-    if metrics.empty or metrics[column].isna().all():
+    if logged.empty or logged[column].isna().all():
         return np.asarray(iterations, dtype=np.float64)
-    rows = metrics[["iteration", "task", column]].dropna(subset=[column])
+    rows = logged[["iteration", "task", column]].dropna(subset=[column])
     at = rows["iteration"].to_numpy(np.float64)
     values = rows[column].to_numpy(np.float64)
     if by == "epoch":
@@ -73,25 +73,18 @@ def axis_values(run: Any, iterations: np.ndarray, by: str = "iteration") -> np.n
     return np.interp(np.asarray(iterations, dtype=np.float64), np.concatenate([[0.0], at]), np.concatenate([[0.0], values]))
 
 
-def mean_score(run: Any, kind: str = "teacher_forced") -> Frame:
-    """Mean score over the tasks begun so far, at every iteration where all of them were evaluated: iteration, score, tasks."""
-    return timeline.remembered(run, f"mean score {kind}", ("eval",), lambda: _mean_score(run, kind))
+def mean_score(run: Any, kind: str = "teacher_forced", column: str = "score") -> Frame:
+    """`workbench.runs.metrics.mean_curve` of a run, the one mean of every page: iteration, `column`, tasks.
+
+    Falls back to the other kind where a run has none of this one.
+    """
+    return timeline.remembered(run, f"mean {column} {kind}", ("eval",), lambda: _mean_score(run, kind, column))
 
 
-def _mean_score(run: Any, kind: str) -> Frame:
-    frame = evaluated(run, kind)
-    ends = timeline.ends(run)
-    if frame.empty or not ends:
-        return pd.DataFrame({"iteration": [], "score": [], "tasks": []})
-    wide = frame.pivot_table(index="iteration", columns="eval_task", values="score", aggfunc="last")
-    wide = wide.reindex(columns=[task for task in ends if task in wide])
-    begun = np.stack([wide.index.to_numpy() > start for start in starts_of({task: ends[task] for task in wide.columns}).values()], axis=1)
-    begun[:, 0] = True
-    complete = (wide.notna().to_numpy() | ~begun).all(axis=1)
-    mean = np.where(begun, wide.to_numpy(), np.nan)[complete]
-    with np.errstate(invalid="ignore"):
-        values = np.nanmean(mean, axis=1) if len(mean) else np.zeros(0)
-    return pd.DataFrame({"iteration": wide.index.to_numpy()[complete], "score": values, "tasks": begun[complete].sum(axis=1)})
+def _mean_score(run: Any, kind: str, column: str) -> Frame:
+    rows = run.table("eval")
+    kinds = list(rows["kind"].dropna().unique()) if len(rows) else []
+    return metrics.mean_curve(rows, kind if kind in kinds or not kinds else str(kinds[0]), column)
 
 
 def mean_figure(run: Any, dark: bool = False) -> go.Figure:

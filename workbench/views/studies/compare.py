@@ -15,7 +15,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from workbench.views import timeline
-from workbench.views.scores.curves import evaluated, starts_of
+from workbench.views.scores.curves import evaluated, mean_score
 from workbench.views.style import DASHES, INK, MUTED, OKABE_ITO, OKABE_ITO_DARK, dress, empty, faded
 from workbench.views.text import in_figure
 from workbench.views.timeline import Frame
@@ -97,29 +97,16 @@ def colors_of(groups: Sequence[Group], dark: bool = False) -> dict[str, str]:
 
 
 def score_curve(run: Any, task: str = "", measure: str = "score") -> Frame:
-    """iteration, value of one task, or of the mean over the tasks begun so far, where every one of them was evaluated."""
+    """iteration, value of one task, or the mean over the tasks that count (`mean_score`)."""
     return timeline.remembered(run, f"score curve {task} {measure}", ("eval",), lambda: _score_curve(run, task, measure))
 
 
 def _score_curve(run: Any, task: str, measure: str) -> Frame:
+    if not task:
+        return mean_score(run, column=measure)[["iteration", measure]].rename(columns={measure: "value"})
     rows = evaluated(run)
-    wide = rows.pivot_table(index="iteration", columns="eval_task", values=measure, aggfunc="last") if len(rows) else pd.DataFrame()
-    if wide.empty or (task and task not in wide):
-        return pd.DataFrame({"iteration": pd.Series(dtype=int), "value": pd.Series(dtype=float)})
-    values = wide[task] if task else _mean_of_begun(wide, timeline.task_ends(run.table("eval"), list(run.info.tasks)))
-    values = values.dropna()
-    return pd.DataFrame({"iteration": values.index.to_numpy(dtype=int), "value": values.to_numpy(dtype=float)})
-
-
-def _mean_of_begun(wide: Frame, ends: Mapping[str, int]) -> pd.Series:
-    """Mean over the tasks begun by each iteration; NaN where one of them was not evaluated."""
-    starts = starts_of({task: end for task, end in ends.items() if task in wide}) or dict.fromkeys(wide.columns, -1)
-    begun = np.stack([wide.index.to_numpy() > start for start in starts.values()], axis=1)
-    begun[:, 0] = True
-    values = wide[list(starts)].to_numpy(dtype=float)
-    whole = (np.isfinite(values) | ~begun).all(axis=1)
-    means = np.where(begun, np.nan_to_num(values), 0).sum(axis=1) / begun.sum(axis=1)
-    return pd.Series(np.where(whole, means, np.nan), index=wide.index)
+    own = rows[rows["eval_task"] == task].dropna(subset=[measure])
+    return pd.DataFrame({"iteration": own["iteration"].to_numpy(dtype=int), "value": own[measure].to_numpy(dtype=float)})
 
 
 @dataclass(frozen=True)

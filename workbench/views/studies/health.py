@@ -13,10 +13,10 @@ from workbench.config import ConfigError, RunConfig, build, fields
 from workbench.runs.check import check_run
 from workbench.runs.schema import RunError
 from workbench.views import style, timeline
-from workbench.views.scores.curves import shorten
+from workbench.views.scores.curves import mean_score, shorten
 from workbench.views.timeline import Frame
 
-PHASES = ("train", "fit", "sample", "decode", "evaluate", "other")
+PHASES = ("train", "fit", "sample", "decode", "answer", "evaluate", "record", "other")
 
 
 def config_frame(run: Any) -> Frame:
@@ -93,13 +93,26 @@ def files_frame(run: Any) -> Frame:
     )
 
 
+def seconds_by_task(run: Any) -> Frame:
+    """Seconds that each phase took of each task: task, phase, seconds. All of them together are the run.
+
+    The table `timings` says at the end of each task how long each phase had taken since the run began.
+    """
+    rows = run.table("timings").dropna(subset=["seconds"]).sort_values(["iteration", "row"], kind="stable")
+    before = rows.groupby("phase", sort=False, observed=True)["seconds"].shift(fill_value=0.0)
+    # A clock that went back began anew: what it shows was all spent since.
+    spent = (rows["seconds"] - before).where(rows["seconds"] >= before, rows["seconds"])
+    return rows.assign(seconds=spent).groupby(["task", "phase"], sort=False, observed=True)["seconds"].sum().reset_index()
+
+
 def timings_figure(run: Any, dark: bool = False) -> go.Figure:
-    """Where the time went: seconds a task in each phase."""
-    frame = run.table("timings")
+    """Where the time went: seconds of each task in each phase; the bars add up to the run."""
+    frame = seconds_by_task(run)
     if frame.empty:
         return style.empty("This run recorded no timings", dark)
     wide = frame.pivot_table(index="task", columns="phase", values="seconds", aggfunc="sum", sort=False).fillna(0.0)
-    wide = wide.reindex([task for task in timeline.tasks(run) if task in wide.index])
+    known = timeline.tasks(run)
+    wide = wide.reindex([*(task for task in known if task in wide.index), *(task for task in wide.index if task not in known)])
     figure = go.Figure()
     colors: dict[str, str] = dict(zip(PHASES, style.OKABE_ITO_DARK if dark else style.OKABE_ITO, strict=False))
     for phase in [*(name for name in PHASES if name in wide), *(name for name in wide if name not in PHASES)]:
@@ -152,7 +165,7 @@ def widest_gap(run: Any) -> Gap | None:
 class Progress:
     """Where a run stands. rate: iterations a second over the last 200 logged steps; eta: seconds to the end, an estimate.
 
-    score: mean over the tasks begun, on the fixed subset that is scored with teacher forcing.
+    score: the end of `curves.mean_score`, on the fixed subset that is scored with teacher forcing.
     """
 
     iteration: int
@@ -169,7 +182,7 @@ class Progress:
 
 def progress(run: Any) -> Progress:
     """Progress of a run from its tables. The last task is taken to be as long as those before it, or as its epochs say."""
-    metrics, evaluated, names = run.table("metrics"), run.table("eval"), timeline.tasks(run)
+    metrics, names = run.table("metrics"), timeline.tasks(run)
     total = max(len(names), 1)
     if metrics.empty:
         return Progress(0, "", 0, total, 0.0, None, None, None, None, None)
@@ -183,8 +196,7 @@ def progress(run: Any) -> Progress:
     share = min((number - 1 + inside) / total, 1.0)
     iteration = int(last["iteration"])
     left = iteration / share - iteration if share > 0 else None
-    evaluated = evaluated[evaluated["kind"] == "teacher_forced"]
-    scores = evaluated[(evaluated["iteration"] == evaluated["iteration"].max()) & evaluated["eval_task"].isin(names[:number])]["score"]
+    scores = mean_score(run)["score"]
     return Progress(
         iteration,
         task,
@@ -194,7 +206,7 @@ def progress(run: Any) -> Progress:
         rate,
         left / rate if rate and left is not None else None,
         _float(last["loss"]),
-        _float(scores.mean()) if len(scores) else None,
+        _float(scores.iloc[-1]) if len(scores) else None,
         widest_gap(run),
     )
 

@@ -96,7 +96,7 @@ def _replay(run: Any) -> Pieces:
     return [
         replay.reasons_figure(samples, tasks),
         replay.figure(run),
-        replay.counts(samples, replay.asked(samples, tasks, run.info.gamma, replay.reference(run.config))),
+        replay.counts(samples, replay.asked(samples, tasks, run.info.gamma, replay.reference(run.config, run.path))),
     ]
 
 
