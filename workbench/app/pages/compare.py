@@ -103,8 +103,9 @@ def paired_panel(groups: list[compare.Group], tasks: list[str], here: frame.Curs
         amount = f"{row['difference']:+.2f}{between}: " if row["difference"] == row["difference"] else ""
         st.text(f"{row['label']}: {amount}{row['verdict']}")
     st.caption(
-        "Pairs share seed, stream and task order. Interval: 95 % bootstrap over pairs. "
-        f"Nothing is called better or worse under {paired.ENOUGH_PAIRS} pairs or where the interval holds 0."
+        "Pairs share seed, stream and task order. Interval: 95 %, Student's t over pairs. "
+        f"Nothing is called better or worse under {paired.ENOUGH_PAIRS} pairs, where the interval holds 0, or where p is {paired.LEVEL:g} or "
+        "more after Holm's correction for the number of groups compared."
     )
 
 
