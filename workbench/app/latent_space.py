@@ -100,7 +100,7 @@ def chains_on(run: Any, at: int, iteration: int, task: str) -> Chains | None:
 
 @st.cache_resource(max_entries=8, show_spinner=False)
 def _texts(stream: str, folder: str) -> dict[str, str]:
-    if stream.startswith("hub:") or (stream not in STREAMS and not folder):
+    if stream.startswith("hub:") or (stream.partition(":")[0] not in STREAMS and not folder):
         return {}
     try:
         loaded = load_stream(stream, folder or None)
