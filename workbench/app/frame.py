@@ -89,6 +89,9 @@ STATUS = {
 }
 
 
+CHAIN_ON_MAP = "on_chain"
+"""Key of the chain on the Energy page's map. Not `chain`, as on the Chains page: a key that two pages bind is lost on the way between them."""
+
 # Streamlit leaves six rem above every page; words in a status line are not code.
 LOOK = """<style>
 [data-testid="stMainBlockContainer"] { padding: 3.5rem clamp(1rem, 3vw, 3rem) 4rem; }

@@ -136,6 +136,27 @@ def data_energy(saved: SavedEnergy, probe: Codes | None, task: str) -> np.ndarra
     return saved.energy(probe.draws(task), task)
 
 
+def codes_choice(probe: Codes | None) -> bool:
+    """Draw the switch between draws and means of q(z|x); whether draws were chosen. No switch where the run saved no variances."""
+    if probe is None or probe.logvar is None:
+        return False
+    options = ["draws", "means"]
+    help_ = "Chain ends carry noise, and so does a draw from q(z|x). Means lie closer together and at lower energy than either"
+    chosen = st.segmented_control("Codes", options, default=options[0], required=True, key="codes_as", bind="query-params", help=help_)
+    return chosen != "means"
+
+
+def codes_words(probe: Codes | None) -> str:
+    """What the codes of a picture are, in a sentence."""
+    if probe is None:
+        return ""
+    if probe.drawn:
+        return "Codes are one draw from q(z|x) for each text, as noisy as the chain ends beside them."
+    if probe.logvar is None:
+        return "Codes are means of q(z|x) (this run saved no variances): chain ends carry noise that they lack, and lie further out."
+    return "Codes are means of q(z|x): chain ends carry noise that they lack, and lie further out."
+
+
 def point_named(name: str, slice_: Slice | None, probe: Codes | None, walk: Chains | None) -> np.ndarray | None:
     """The point z [d] that a link names: 'x, y' in the slice, 'code:UID', 'chain:K' (its end), 'start:K'; None for anything else."""
     kind, _, rest = name.strip().partition(":")

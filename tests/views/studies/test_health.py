@@ -107,3 +107,11 @@ def test_f7_progress_list_compare_and_overview_say_one_mean():
     rows = pd.read_parquet(SAMPLE / "eval.parquet")
     forced = rows[(rows["kind"] == "teacher_forced") & (rows["iteration"] == 189) & (rows["eval_task"] == "sentiment")]
     assert curve.set_index("iteration").loc[189, "score"] == forced["score"].iloc[-1] == 64.0625
+
+
+def test_f9_a_gap_has_its_error_where_the_chains_energies_were_recorded():
+    gap = health.widest_gap(Run(SAMPLE))
+    rows = pd.read_parquet(SAMPLE / "chain_stats.parquet")
+    own = rows[(rows["task"] == gap.task) & (rows["iteration"] == rows["iteration"].max())].sort_values("step").iloc[-1]
+    assert gap.error == pytest.approx((own["energy_q75"] - own["energy_q25"]) / 1.349 / 4)
+    assert health.Gap("a", 1.0, None, 0.6).within_noise and not health.Gap("a", 1.0, None, None).within_noise

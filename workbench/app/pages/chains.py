@@ -303,7 +303,9 @@ def page() -> None:
         chain_map(moment, chain, step)
     with frame.panel("The decoded text"):
         decoded(moment, chain)
-        frame.link("energy", f"Chain {chain} on the landscape of every task", icon=":material/terrain:", params={"chain": str(chain)})
+        frame.link(
+            "energy", f"Chain {chain} on the landscape of every task", icon=":material/terrain:", params={frame.CHAIN_ON_MAP: str(chain)}
+        )
     draw: dict[str, Any] = dict(zip(TABS, (traces_tab, ranks_tab, diagnostics_tab, long_tab, table_tab), strict=True))
     for tab, name in zip(st.tabs(list(TABS), key="tab", on_change="rerun", bind="query-params"), TABS, strict=True):
         if tab.open:

@@ -72,8 +72,8 @@ def four_numbers(here: frame.Cursor) -> None:
     )
     four.metric(
         f"Widest energy gap: {in_markdown(gap.task)}" if gap else "Energy gap",
-        f"{gap.value:+.2f}" if gap else "–",
-        change(gap.value, gap.before, 2) if gap else None,
+        (f"{gap.value:+.2f}" + (f" ± {gap.error:.2f}" if gap.error is not None else "")) if gap else "–",
+        ("within its noise" if gap.within_noise else change(gap.value, gap.before, 2)) if gap else None,
         delta_color="off",
         border=True,
         help="Of the tasks learnt, the one furthest from 0: mean U of short-run samples less mean U of the codes that the energy was "

@@ -65,3 +65,11 @@ def gap(groups: Mapping[str, Array]) -> float:
     """Mean U of the short-run samples less mean U of the data codes, in nats; NaN where one is missing."""
     samples, data = np.asarray(groups.get("short-run samples", [])), np.asarray(groups.get("data codes", []))
     return float(samples.mean() - data.mean()) if len(samples) and len(data) else float("nan")
+
+
+def gap_error(groups: Mapping[str, Array]) -> float:
+    """Standard error of `gap`: both means are of some tens of draws. NaN where a group has fewer than two."""
+    samples, data = np.asarray(groups.get("short-run samples", [])), np.asarray(groups.get("data codes", []))
+    if min(len(samples), len(data)) < 2:
+        return float("nan")
+    return float(np.sqrt(samples.var(ddof=1) / len(samples) + data.var(ddof=1) / len(data)))

@@ -199,9 +199,9 @@ def rhat_by_step(nested_: Nested) -> pd.DataFrame:
 def rhat_figure(rows: pd.DataFrame, *, limit: float = NESTED_LIMIT, name: str = "", dark: bool = False) -> go.Figure:
     """Nested R-hat by the number of steps counted, with its threshold (and the words for it)."""
     figure = go.Figure()
-    for name, color, dash in (("largest", style.OKABE_ITO[5], "solid"), ("median", style.MUTED[dark], "dot")):
+    for column, color, dash in (("largest", style.OKABE_ITO[5], "solid"), ("median", style.MUTED[dark], "dot")):
         line = {"color": color, "dash": dash, "width": 2}
-        figure.add_trace(go.Scatter(x=rows["step"], y=rows[name], mode="lines+markers", name=f"{name} over dimensions", line=line))
+        figure.add_trace(go.Scatter(x=rows["step"], y=rows[column], mode="lines+markers", name=f"{column} over dimensions", line=line))
     figure.add_hline(
         y=limit,
         line={"color": style.MUTED[dark], "dash": "dash"},

@@ -14,6 +14,7 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
+from scipy.special import ndtri
 
 from workbench.views import style, timeline
 from workbench.views.scores.curves import MARKERS, SPAN_LABELS, axis_values, bands, evaluated, shorten, starts_of
@@ -28,9 +29,10 @@ BENEATH = {"lr": "learning rate", "replay_share": "replay share", "grad_cosine":
 
 
 def curves(run: Any, kind: str = "teacher_forced") -> Frame:
-    """One row an evaluation: eval_task, iteration, trained_task, score, loss, best (so far), forgetting.
+    """One row an evaluation: eval_task, iteration, trained_task, score, loss, best (so far), forgetting, noise.
 
     best and forgetting are NaN before the task's own training begins: nothing can be forgotten that was not learnt.
+    noise: the drop in points that one in twenty models which lost nothing would show here (`drop_of_noise`).
     """
     return timeline.remembered(run, f"curves {kind}", ("eval",), lambda: _curves(run, kind))
 
@@ -42,8 +44,21 @@ def _curves(run: Any, kind: str) -> Frame:
     for task, rows in frame.groupby("eval_task", sort=False, observed=True):
         begun = rows["iteration"] > starts.get(str(task), np.inf)
         best = rows["score"].where(begun).cummax()
-        pieces.append(rows.assign(best=best, forgetting=best - rows["score"]))
-    return pd.concat(pieces, ignore_index=True) if pieces else frame.assign(best=np.nan, forgetting=np.nan)
+        noise = drop_of_noise(best, rows["score"], rows["n"], begun.cumsum())
+        pieces.append(rows.assign(best=best, forgetting=best - rows["score"], noise=noise))
+    return pd.concat(pieces, ignore_index=True) if pieces else frame.assign(best=np.nan, forgetting=np.nan, noise=np.nan)
+
+
+def drop_of_noise(best: Any, score: Any, n: Any, seen: Any, level: float = 0.05) -> Any:
+    """Points by which a score of n items falls below the best of the `seen` evaluations so far by chance alone, at most once in 1 / level.
+
+    The best of many noisy scores is high by luck: the level is shared among all of them (Bonferroni). Items are taken to be drawn anew,
+    which makes the bound wide where they are always the same.
+    """
+    count = np.asarray(n, np.float64)
+    shares = [(np.asarray(values, np.float64) / 100 * count + 1) / (count + 2) for values in (best, score)]
+    error = np.sqrt(sum(share * (1 - share) for share in shares) / np.maximum(count, 1))
+    return 100 * ndtri(1 - level / np.maximum(np.asarray(seen, np.float64), 1)) * error
 
 
 def seed_band(runs: Sequence[Any], column: str = "score") -> Frame:
@@ -273,7 +288,10 @@ def _task_traces(
 def _points(rows: Frame, name: str) -> np.ndarray:
     """[iteration, task, what was being learnt, the drop in words] of every point drawn, [n, 4] of objects."""
     learning = [shorten(str(task), 30) or "nothing yet" for task in rows["trained_task"]]
-    drops = [f", {drop:.1f} below the best so far" if drop > 0 else "" for drop in rows["forgetting"].tolist()]
+    drops = [
+        f", {drop:.1f} below the best so far{' (no more than noise may give)' if drop <= noise else ''}" if drop > 0 else ""
+        for drop, noise in zip(rows["forgetting"].tolist(), rows["noise"].tolist(), strict=True)
+    ]
     points = np.empty((len(rows), 4), dtype=object)
     points[:, 0], points[:, 1], points[:, 2], points[:, 3] = rows["iteration"].tolist(), name, learning, drops
     return points

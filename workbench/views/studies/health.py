@@ -140,12 +140,17 @@ def diagnostic(run: Any, name: str, subject: str | None = None) -> Frame:
 class Gap:
     """An energy gap on the codes of the fit: mean U of short-run samples less that of the codes its energy was fitted to, in nats.
 
-    before: the same task's, after the task before; None where there was none.
+    before: the same task's, after the task before; None where there was none. error: standard error of value, where it is known.
     """
 
     task: str
     value: float
     before: float | None
+    error: float | None = None
+
+    @property
+    def within_noise(self) -> bool:
+        return self.error is not None and abs(self.value) <= 2 * self.error
 
 
 def widest_gap(run: Any) -> Gap | None:
@@ -158,7 +163,25 @@ def widest_gap(run: Any) -> Gap | None:
     widest = last.loc[last["value"].abs().idxmax()]
     earlier = rows[(rows["iteration"] == moments[-2 if len(moments) > 1 else -1]) & (rows["subject"] == widest["subject"])]["value"]
     before = float(earlier.iloc[-1]) if len(moments) > 1 and len(earlier) else None
-    return Gap(str(widest["subject"]), float(widest["value"]), before)
+    task = str(widest["subject"])
+    return Gap(task, float(widest["value"]), before, _gap_error(run, task, int(moments[-1])))
+
+
+RECORDED_STARTS = 16
+"""Starts of the chains whose mean energy makes the recorded gap (8 chains from each); what chains of one start share is not known."""
+
+
+def _gap_error(run: Any, task: str, iteration: int) -> float | None:
+    """Standard error of the chains' mean energy at its largest: every start counted once. That of the codes is small beside it."""
+    stats = run.table("chain_stats")
+    if "energy_q25" not in stats:
+        return None
+    last = stats[(stats["iteration"] == iteration) & (stats["task"] == task)].sort_values("step").tail(1)
+    if last.empty:
+        return None
+    # The quartiles of a normal law are 1.349 standard deviations apart.
+    error = float((last["energy_q75"] - last["energy_q25"]).iloc[0] / 1.349 / RECORDED_STARTS**0.5)
+    return error if np.isfinite(error) else None
 
 
 @dataclass(frozen=True)
