@@ -166,7 +166,7 @@ def test_the_gap_names_its_task_and_its_codes(open_page: Opener, folders: dict[s
 def test_scores_of_a_subset_say_so(open_page: Opener, folders: dict[str, Path]):
     text = words(open_page(folders["one"], "overview"))
     assert "answers generated to the whole test set" in text and "fixed subset of the test set, with teacher forcing" in text
-    assert "Mean score, fixed subset" in [element.label for element in open_page(folders["one"], "live").metric]
+    assert "Mean teacher-forced match" in [element.label for element in open_page(folders["one"], "live").metric]
 
 
 def test_a_fault_shows_an_id_and_no_trace(open_page: Opener, folders: dict[str, Path], monkeypatch: pytest.MonkeyPatch):

@@ -15,8 +15,7 @@ import streamlit as st
 from workbench.app.store import CachedRun, Signature, files_signature
 from workbench.runs import ratings
 from workbench.runs.schema import RunError
-from workbench.tasks import TaskError, load_stream
-from workbench.tasks.bundled import STREAMS
+from workbench.views.data import stream_of
 from workbench.views.energy import sampler, snapshots
 from workbench.views.energy.saved import SavedEnergy
 from workbench.views.energy.slices import Slice
@@ -100,14 +99,9 @@ def chains_on(run: Any, at: int, iteration: int, task: str) -> Chains | None:
 
 @st.cache_resource(max_entries=8, show_spinner=False)
 def _texts(stream: str, folder: str) -> dict[str, str]:
-    if stream.startswith("hub:") or (stream.partition(":")[0] not in STREAMS and not folder):
-        return {}
-    try:
-        loaded = load_stream(stream, folder or None)
-    except (TaskError, OSError, ValueError):
-        return {}
+    loaded, _ = stream_of({"stream": stream})
     found = {}
-    for task in loaded.tasks:
+    for task in loaded.tasks if loaded is not None else ():
         for example in (*task.train, *task.validation, *task.test):
             found[example.uid] = " ".join(part for part in (example.context, example.question, "→", example.answers[0]) if part)
     return found

@@ -60,6 +60,13 @@ def task_symbol(index: int) -> str:
     return SYMBOLS[index % len(SYMBOLS)]
 
 
+def on_score(value: float, dark: bool = False) -> str:
+    """Colour of a number written on a cell of the score scale (0..100)."""
+    if dark:
+        return "#0E1117" if value > 70 else "#E6E9ED"
+    return "#FFFFFF" if value > 55 else "#1F2933"
+
+
 def faded(color: str, alpha: float) -> str:
     """'#RRGGBB' with an opacity, as plotly takes it."""
     red, green, blue = (int(color[at : at + 2], 16) for at in (1, 3, 5))

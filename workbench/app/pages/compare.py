@@ -10,6 +10,7 @@ import streamlit as st
 
 from workbench.app import cards, frame
 from workbench.app.store import CachedRun
+from workbench.views.scores.measures import ABOUT, FORCED, NAMES
 from workbench.views.studies import compare, paired
 from workbench.views.text import in_markdown
 
@@ -46,18 +47,21 @@ def curves_panel(groups: list[compare.Group], tasks: list[str], here: frame.Curs
     with third:
         full = st.toggle("Full length", key="full", bind="query-params", help="Off: every curve is cut where the shortest run ends")
     found = compare.curves(groups, "" if task == MEAN else task, measure, full)
-    title = ("mean " if task == MEAN else "") + measure
+    title = ("mean " if task == MEAN else "") + (NAMES[FORCED] if measure == "score" else measure)
     alt = f"{title} by iteration, one line a group with a band from the lowest to the highest seed"
     frame.chart(compare.curves_figure(groups, found, title, here.dark), key="compare_curves", alt=alt, data=found.rows, name="curves")
     st.caption(f"{found.sentence} Line: mean over the runs of a group. Band: lowest to highest run.".strip())
 
 
 def bars_panel(groups: list[compare.Group], here: frame.Cursor) -> None:
-    scores = [name for name in compare.METRICS if name != "seconds"]
-    alt = "Final numbers by group as bars, each run a dot"
-    data = pd.concat([compare.finals(groups, metric).assign(metric=metric) for metric in scores], ignore_index=True)
-    frame.chart(compare.bars_figure(groups, scores, here.dark), key="bars", alt=alt, data=data, name="final_numbers")
-    missing = data.loc[data["value"].isna(), "run"].unique()
+    missing: list[str] = []
+    for kind, scores in compare.BY_MEASURE.items():
+        st.caption(f"**{NAMES[kind].capitalize()}**: {ABOUT[kind]}")
+        data = pd.concat([compare.finals(groups, metric).assign(metric=metric) for metric in scores], ignore_index=True)
+        alt = f"Final numbers of the {NAMES[kind]} by group as bars, each run a dot"
+        name = f"final-numbers-{NAMES[kind].replace(' ', '-')}"
+        frame.chart(compare.bars_figure(groups, scores, here.dark), key=f"bars_{kind}", alt=alt, data=data, name=name)
+        missing += [name for name in data.loc[data["value"].isna(), "run"].unique() if name not in missing]
     if len(missing):
         st.caption(f"Gaps: {len(missing)} run{'s have' if len(missing) > 1 else ' has'} not all final numbers.")
 
@@ -93,7 +97,7 @@ def paired_panel(groups: list[compare.Group], tasks: list[str], here: frame.Curs
             on_change=lambda: st.query_params.update({"base": st.session_state["base_group"]}),
         )
     with right:
-        names = {**{key: name for key, (name, _) in compare.METRICS.items()}, **{f"score:{task}": f"{task} score" for task in tasks}}
+        names = {**{key: name for key, (name, _) in compare.METRICS.items()}, **{f"score:{task}": f"{task} answer score" for task in tasks}}
         metric = st.selectbox("Number", list(names), format_func=names.__getitem__, key="number", bind="query-params")
     table = paired.paired(groups, base, metric)
     alt = "Difference of each pair from the baseline, with the mean and its interval"

@@ -12,12 +12,13 @@ from workbench.app import frame
 from workbench.app.store import CachedRun
 from workbench.views import style, timeline
 from workbench.views.scores import curves
+from workbench.views.scores.measures import FORCED, NAMES
 from workbench.views.studies import health
 from workbench.views.text import in_markdown
 
 SCORE = (
-    "Mean over the tasks begun, on a fixed subset of the test set, with teacher forcing. The average score of the Overview is of answers "
-    "generated to the whole test set"
+    "Mean over the tasks begun, on a fixed subset of the test set, with teacher forcing. The average score of the Overview is another "
+    "measure: of answers generated to the whole test set"
 )
 GAP = (
     "Mean U of short-run samples less mean U of the codes that the energy was fitted to, in nats, of the task where it is furthest from 0 "
@@ -59,7 +60,7 @@ def chart(run: Any, what: str, share: float, dark: bool) -> None:
             x=alt.X("iteration:Q", title="iteration"),
             y=alt.Y(
                 "value:Q",
-                title=f"{what}, fixed subset" if mean else what,
+                title=f"mean {NAMES[FORCED]}" if mean else what,
                 scale=alt.Scale(zero=False, domain=[0, 100]) if mean else alt.Scale(zero=False),
             ),
             color=color,
@@ -83,7 +84,7 @@ def card(run: Any, what: str, share: float, dark: bool) -> None:
             gap = now.energy_gap
             for label, value, form, help_ in (
                 ("Loss", now.loss, ".3f", None),
-                ("Mean score, fixed subset", now.score, ".1f", SCORE),
+                (f"Mean {NAMES[FORCED]}", now.score, ".1f", SCORE),
                 (f"Widest energy gap, codes of the fit: {in_markdown(gap.task)}" if gap else "Energy gap", gap and gap.value, "+.2f", GAP),
             ):
                 st.metric(label, format(value, form) if value is not None else "–", width="content", help=help_)

@@ -18,8 +18,8 @@ import pandas as pd
 import plotly.graph_objects as go
 from rapidfuzz import fuzz, process
 
-from workbench.tasks import Example, Stream, TaskError, load_stream
-from workbench.tasks.bundled import STREAMS
+from workbench.tasks import Example, Stream, TaskError
+from workbench.views.data import stream_of
 from workbench.views.style import MUTED, OKABE_ITO, OKABE_ITO_DARK, dress, empty, task_color, task_dash, task_symbol
 from workbench.views.text import in_figure, words
 from workbench.views.timeline import Frame
@@ -73,12 +73,10 @@ def reference(config: Mapping[str, Any], run: Path | None = None) -> Reference:
 
 @lru_cache(maxsize=8)
 def _reference(spec: str, folder: str | None, train_limit: int | None, uids: str | None, stamp: int | None) -> Reference:
-    if spec.startswith("hub:"):
-        return Reference({}, {}, "The real examples of a hub stream are not stored with the run, so nothing is compared with them.")
-    if spec.partition(":")[0] not in STREAMS and not folder:
-        return Reference({}, {}, "Set WORKBENCH_DATA to the folder of the published files to see the nearest real example of each text.")
+    stream, sentence = stream_of({"stream": spec})
+    if stream is None:
+        return Reference({}, {}, sentence)
     try:
-        stream = _stream(spec, folder)
         examples = _learnt(stream, Path(uids)) if uids else {}
         if not examples:
             examples = {task.name: task.train for task in stream.limited(train_limit, None, SUBSET_SEED).tasks}
@@ -100,11 +98,6 @@ def _learnt(stream: Stream, file: Path) -> dict[str, tuple[Example, ...]]:
             raise ValueError(f"{TRAINING_UIDS}: {missing} of {len(uids)} uids of {task.name!r} are not in the stream as it is here")
         learnt[task.name] = tuple(by_uid[uid] for uid in uids)
     return learnt
-
-
-@lru_cache(maxsize=4)
-def _stream(spec: str, folder: str | None) -> Stream:
-    return load_stream(spec, folder)
 
 
 def asked(samples: Frame, tasks: Sequence[str], gamma: float | None, real: Reference) -> dict[tuple[int, str], int]:

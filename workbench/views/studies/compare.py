@@ -16,20 +16,23 @@ import plotly.graph_objects as go
 
 from workbench.views import timeline
 from workbench.views.scores.curves import evaluated, mean_score
+from workbench.views.scores.measures import FORCED, GENERATED, NAMES
 from workbench.views.style import DASHES, INK, MUTED, OKABE_ITO, OKABE_ITO_DARK, dress, empty, faded
 from workbench.views.text import in_figure
 from workbench.views.timeline import Frame
 
 MOST = 20
 METRICS: dict[str, tuple[str, int]] = {
-    "average_score": ("average score at the end", 1),
+    "average_score": ("average answer score at the end", 1),
     "forgetting": ("forgetting", -1),
     "backward_transfer": ("backward transfer", 1),
-    "min_acc": ("min-ACC", 1),
-    "wc_acc": ("WC-ACC", 1),
+    "min_acc": ("min-ACC, teacher-forced", 1),
+    "wc_acc": ("WC-ACC, teacher-forced", 1),
     "seconds": ("seconds", -1),
 }
 """Numbers of summary.json: (name, 1 where higher is better and -1 where lower is)."""
+BY_MEASURE = {GENERATED: ("average_score", "forgetting", "backward_transfer"), FORCED: ("min_acc", "wc_acc")}
+"""Which of them are of which score: one figure has those of one only."""
 
 BY = {"config": "configuration without the seed", "method": "method", "run": "each run by itself"}
 
@@ -167,7 +170,7 @@ def band(rows: Frame) -> Frame:
     )
 
 
-def curves_figure(groups: Sequence[Group], found: Curves, title: str = "mean score", dark: bool = False) -> go.Figure:
+def curves_figure(groups: Sequence[Group], found: Curves, title: str = f"mean {NAMES[FORCED]}", dark: bool = False) -> go.Figure:
     """A line a group (mean), a band from the lowest to the highest seed, each run a faint line with its name on hover."""
     if found.rows.empty:
         return empty(found.sentence, dark)
@@ -283,7 +286,7 @@ def bars_figure(groups: Sequence[Group], metrics: Sequence[str], dark: bool = Fa
 
 
 def metric_name(metric: str) -> str:
-    return f"{in_figure(metric.removeprefix('score:'), 24)} score" if metric.startswith("score:") else METRICS[metric][0]
+    return f"{in_figure(metric.removeprefix('score:'), 24)} answer score" if metric.startswith("score:") else METRICS[metric][0]
 
 
 def differences(groups: Sequence[Group], pattern: str = "", only: bool = True) -> tuple[Frame, str]:
