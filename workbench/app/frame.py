@@ -71,6 +71,7 @@ PAGES: dict[str, list[tuple[str, str, str]]] = {
     "Look": [
         ("overview", "Overview", "dashboard"),
         ("forgetting", "Forgetting", "trending_down"),
+        ("answers", "Answers", "quiz"),
         ("energy", "Energy", "terrain"),
         ("chains", "Chains", "timeline"),
         ("latent_map", "Latent map", "scatter_plot"),

@@ -6,7 +6,7 @@ from typing import Any
 
 import streamlit as st
 
-from workbench.app import cards, frame
+from workbench.app import answer_parts, cards, frame
 from workbench.app.cursor_line import cursor_line
 from workbench.app.store import CachedRun
 from workbench.views import timeline
@@ -89,6 +89,13 @@ def curves_panel(here: frame.Cursor) -> None:
     )
     band = f" The band goes from the lowest to the highest of {len(seeds) + 1} seeds." if seeds else ""
     st.caption(f"{rows:,} evaluations, all loaded. {words}{band} Click a point to read the replay of that moment.")
+
+
+def answers_panel(here: frame.Cursor) -> None:
+    """What the cursor's task is answered now, and what it lost."""
+    st.subheader(f"Answers to {here.task}", anchor=False)
+    answer_parts.lost_lines(here)
+    answer_parts.link(here)
 
 
 def replay_panel(here: frame.Cursor) -> None:
@@ -228,6 +235,7 @@ def matrix_panel(here: frame.Cursor) -> None:
         on_select=lambda: point_clicked("forgetting_matrix"),
     )
     st.caption(MATRIX_WORDS)
+    answer_parts.link(here)
 
 
 here = frame.header(
@@ -242,6 +250,8 @@ with frame.panel("The curves"):
     if len(timeline.task_ends(here.run.table("eval"))) < 2:
         st.info("Forgetting needs a second task; the learning curve is shown.", icon=":material/hourglass_empty:")
     curves_panel(here)
+with frame.panel("The answers of this moment"):
+    answers_panel(here)
 with frame.panel("The replay of this moment"):
     replay_panel(here)
 left, right = frame.beside([3, 2], "numbers")

@@ -7,7 +7,7 @@ import re
 import numpy as np
 import streamlit as st
 
-from workbench.app import frame
+from workbench.app import answer_parts, frame
 from workbench.app.cursor_line import cursor_line
 from workbench.runs import metrics
 from workbench.views import timeline
@@ -122,6 +122,7 @@ def matrix_panel(here: frame.Cursor) -> None:
         on_select=cell_clicked,
     )
     st.caption(matrix.WORDS)
+    answer_parts.link(here)
 
 
 TERM = re.compile(r"loss(_\w{1,30})?|grad_norm", re.ASCII)

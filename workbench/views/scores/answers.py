@@ -30,7 +30,8 @@ RIGHT = 0.5
 """Score (0..1) from which an answer counts as right: all or nothing in most metrics, half the words in F1."""
 EMPTY = "(empty)"
 CHANGES = {
-    "lost": "right then, wrong now",
+    "lost": "right then, another answer now, and wrong",
+    "carried": "right then, the same answer now, but wrong: an earlier turn of its dialogue went wrong, and the score is of the whole state",
     "won": "wrong then, right now",
     "kept": "right both times",
     "never": "wrong both times",
@@ -109,9 +110,11 @@ def _compared(run: Any, task: str, then: Moment, now: Moment) -> Frame:
     found["context"] = [example.context if example else "" for example in examples]
     found["gold"] = [" | ".join(answer or EMPTY for answer in example.answers) if example else "" for example in examples]
     before, after = found["score_then"] >= RIGHT, found["score_now"] >= RIGHT
-    found["change"] = np.select([before & ~after, ~before & after, before & after], ["lost", "won", "kept"], "never")
     for name in ("answer_then", "answer_now"):
         found[name] = found[name].fillna("")
+    same = found["answer_then"].str.strip() == found["answer_now"].str.strip()
+    kinds = {"carried": before & ~after & same, "lost": before & ~after, "won": ~before & after, "kept": before & after}
+    found["change"] = np.select(list(kinds.values()), list(kinds), "never")
     columns = ["uid", "context", "question", "gold", "answer_then", "score_then", "answer_now", "score_now", "change"]
     return found[columns]
 
@@ -131,8 +134,8 @@ def choose(rows: Frame, *, change: str = "", find: str = "", answer: str | None 
 
 
 def by_moment(run: Any, task: str) -> Frame:
-    """A row a moment of one task: score with n and its 95 % interval, how many answers were lost and won since the moment before, the
-    share of empty answers, and the commonest answer with its share (%).
+    """A row a moment of one task: score with n and its 95 % interval, how many questions were lost (carried ones too) and won since the
+    moment before, how many different answers were given, the share of empty ones, and the commonest with its share (%).
     """
     return timeline.remembered(run, f"answers by moment {task}", ("predictions",), lambda: _by_moment(run, task))
 
