@@ -142,6 +142,7 @@ def question_table(here: frame.Cursor, rows: Any) -> None:
         st.info("No question fits.", icon=":material/filter_alt_off:")
         return
     columns = ["context", "question", "gold", "answer_then", "answer_now", "score_then", "score_now", "match_then", "match_now", "uid"]
+    columns = [name for name in columns if name in shown]  # the matches are of another table, which may be broken
     known = [name for name in columns if not name.startswith("match") or shown[name].notna().any()]
     known = [name for name in known if name not in ("context", "question", "gold") or (shown[name] != "").any()]
     st.dataframe(

@@ -77,6 +77,16 @@ def curves_panel(here: frame.Cursor) -> None:
         on_select=lambda: point_clicked(CURVES),
         selection_mode="points",
     )
+    st.number_input(
+        "Go to iteration",
+        0,
+        max(last, here.iteration),
+        here.iteration,
+        key=f"goto_{here.run.name}_{here.iteration}",
+        width=170,
+        on_change=lambda: frame.go(it=st.session_state[f"goto_{here.run.name}_{here.iteration}"]),
+        help="The points of the curves by keyboard: the task is chosen in the sidebar",
+    )
     if not chosen["align"]:
         cursor_line(CURVES, forgetting.place(here.run, here.iteration, chosen["span"]), here.dark)
     table = here.run.table("eval")

@@ -97,6 +97,11 @@ def card(run: Any, what: str, share: float, dark: bool) -> None:
 
 def cards(here: frame.Cursor, what: str, share: float) -> None:
     runs = frame.all_runs()
+    if not runs:
+        frame.no_runs()
+        return
+    if not here.runs:
+        st.rerun()  # the first run of this folder has appeared: the sidebar gets its cursor
     live = [info for info in runs if info.status == "running"]
     if not live:
         st.info("No run has written in the last minute.", icon=":material/sensors_off:")
@@ -116,13 +121,10 @@ def cards(here: frame.Cursor, what: str, share: float) -> None:
 here = frame.header(
     "Live", needs_run=False, about="Runs that are writing now. Looked at every five seconds; a chart changes only when rows arrived."
 )
-if not here.runs:
-    frame.no_runs()
-    st.stop()
 with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
     what = st.segmented_control("Show", ["loss", "mean score"], default="loss", required=True, key="live_series", bind="query-params")
     window = st.segmented_control("Window", list(WINDOWS), default="All", required=True, key="live_window", bind="query-params")
     follow = st.segmented_control("Update", ["Follow", "Hold"], default="Follow", required=True, key="follow", bind="query-params")
-any_running = any(info.status == "running" for info in here.runs)
 with frame.panel("The runs"), np.errstate(all="ignore"):
-    st.fragment(cards, run_every=5 if follow == "Follow" and any_running else None)(here, what, WINDOWS[window])
+    # Looked at even while nothing runs: a run that begins appears by itself.
+    st.fragment(cards, run_every=5 if follow == "Follow" else None)(here, what, WINDOWS[window])

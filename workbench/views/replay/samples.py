@@ -20,7 +20,7 @@ from rapidfuzz import fuzz, process
 
 from workbench.tasks import Example, Stream, TaskError
 from workbench.views.data import stream_of
-from workbench.views.style import MUTED, OKABE_ITO, OKABE_ITO_DARK, dress, empty, task_color, task_dash, task_symbol
+from workbench.views.style import MUTED, TOL_MUTED, TOL_MUTED_DARK, dress, empty, task_color, task_dash, task_symbol
 from workbench.views.text import in_figure, words
 from workbench.views.timeline import Frame
 
@@ -144,14 +144,14 @@ def reasons(samples: Frame) -> Frame:
 
 
 def reasons_figure(samples: Frame, tasks: Sequence[str], dark: bool = False) -> go.Figure:
-    """A bar a task, from kept to the reasons of refusal. Kept is green, spare grey; reasons take the other colours."""
+    """A bar a task, from kept to the reasons of refusal. Kept is green, spare grey; reasons take the others: none is a task's colour."""
     if samples.empty:
         return empty("No sample was drawn here.", dark)
-    rows, palette = reasons(samples), OKABE_ITO_DARK if dark else OKABE_ITO
+    rows, palette = reasons(samples), TOL_MUTED_DARK if dark else TOL_MUTED
     present = [task for task in (*tasks, ANY_TASK) if task in set(rows["task"])]
     others = [verdict for verdict in rows["verdict"].drop_duplicates() if verdict not in ("kept", "spare")]
     colors = {"kept": palette[2], "spare": MUTED[dark]} | {
-        verdict: palette[(5, 1, 3, 6, 4, 0, 7)[i % 7]] for i, verdict in enumerate(others)
+        verdict: palette[(1, 5, 3, 0, 7, 4, 6)[i % 7]] for i, verdict in enumerate(others)
     }
     bars = []
     for verdict in [name for name in ("kept", "spare", *others) if name in set(rows["verdict"])]:
@@ -393,7 +393,8 @@ def energy_figure(samples: Frame, tasks: Sequence[str], dark: bool = False) -> g
     if known.empty:
         return empty("These texts were not drawn from an energy.", dark)
     bars = []
-    for kept, name, color in ((True, "kept", task_color(2, dark)), (False, "refused or spare", task_color(5, dark))):
+    palette = TOL_MUTED_DARK if dark else TOL_MUTED
+    for kept, name, color in ((True, "kept", palette[2]), (False, "refused or spare", palette[1])):
         own = known[known["kept"] == kept]
         if len(own):
             look = {"name": name, "marker": {"color": color}, "opacity": 0.65, "nbinsx": 40}

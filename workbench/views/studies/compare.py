@@ -17,7 +17,7 @@ import plotly.graph_objects as go
 from workbench.views import timeline
 from workbench.views.scores.curves import evaluated, mean_score
 from workbench.views.scores.measures import FORCED, GENERATED, NAMES
-from workbench.views.style import DASHES, INK, MUTED, OKABE_ITO, OKABE_ITO_DARK, dress, empty, faded
+from workbench.views.style import DASHES, INK, MUTED, TOL_MUTED, TOL_MUTED_DARK, dress, empty, faded
 from workbench.views.text import in_figure
 from workbench.views.timeline import Frame
 
@@ -95,7 +95,7 @@ SEED_KEYS = ("seed", "device", "data", "name")
 
 
 def colors_of(groups: Sequence[Group], dark: bool = False) -> dict[str, str]:
-    palette = OKABE_ITO_DARK if dark else OKABE_ITO
+    palette = TOL_MUTED_DARK if dark else TOL_MUTED
     return {one.key: palette[at % len(palette)] for at, one in enumerate(groups)}
 
 

@@ -114,7 +114,7 @@ def timings_figure(run: Any, dark: bool = False) -> go.Figure:
     known = timeline.tasks(run)
     wide = wide.reindex([*(task for task in known if task in wide.index), *(task for task in wide.index if task not in known)])
     figure = go.Figure()
-    colors: dict[str, str] = dict(zip(PHASES, style.OKABE_ITO_DARK if dark else style.OKABE_ITO, strict=False))
+    colors: dict[str, str] = dict(zip(PHASES, style.TOL_MUTED_DARK if dark else style.TOL_MUTED, strict=True))
     for phase in [*(name for name in PHASES if name in wide), *(name for name in wide if name not in PHASES)]:
         figure.add_bar(
             y=[shorten(str(task), 18) for task in wide.index],
@@ -252,6 +252,14 @@ def _float(value: Any) -> float | None:
     return float(value) if value is not None and np.isfinite(value) else None
 
 
+def not_finite(run: Any) -> list[int]:
+    """Iterations whose logged loss is no finite number. Every logged step has a loss, so a missing one is not finite either."""
+    logged = run.table("metrics")
+    if logged.empty or "loss" not in logged:
+        return []
+    return [int(at) for at in logged.loc[~np.isfinite(logged["loss"].to_numpy(np.float64)), "iteration"]]
+
+
 def warnings_of(run: Any) -> list[str]:
     """Plain sentences about what needs a look: those the run noted, and those its tables show."""
     sentences = [str(sentence) for sentence in run.summary.warnings]
@@ -263,9 +271,9 @@ def warnings_of(run: Any) -> list[str]:
         end = chains[chains["iteration"] == chains["iteration"].max()]
         if float(end["stuck"].max()) > 0.5:
             sentences.append(f"More than half of the chains did not move at iteration {int(end['iteration'].iloc[0]):,}.")
-    metrics = run.table("metrics")
-    if len(metrics) and not np.isfinite(metrics["loss"].dropna().to_numpy(np.float64)).all():
-        sentences.append("The loss was not finite at least once.")
+    steps = not_finite(run)
+    if steps:
+        sentences.append(f"The loss was no finite number at {len(steps):,} steps, first at iteration {steps[0]:,}: this run diverged.")
     gap = widest_gap(run)
     if gap is not None and abs(gap.value) > 4:
         sentences.append(
