@@ -37,16 +37,16 @@ def _points(path: str, files: Signature, iteration: int, tasks: tuple[str, ...],
     codes = means.as_draws() if means is not None and drawn else means
     walks = []
     for task in tasks:
-        drawn = [value for value in snapshots.chain_iterations(run, task) if value <= iteration]
-        walks += [latent_space.chains(run, max(drawn), task)] if drawn else []
+        known = [value for value in snapshots.chain_iterations(run, task) if value <= iteration]
+        walks += [latent_space.chains(run, max(known), task)] if known else []
     dim = codes.z.shape[1] if codes is not None else (walks[0].z.shape[2] if walks else 0)
     walks = [walk for walk in walks if walk.z.shape[2] == dim]
     rows, z = latents.points(codes, walks, run.table("samples"), latent_space.real_texts(run), latent_space.mean_ratings(run))
     kept = latents.thinned(rows)
     total, rows, z = len(rows), rows.iloc[kept].reset_index(drop=True), z[kept]
     at = snapshots.at_or_before(snapshots.energy_iterations(run), iteration)
-    known = latent_space.energies(run, [at]) if at is not None and len(rows) else []
-    rows = latents.with_energy(rows, z, known[0] if known else None)
+    energies = latent_space.energies(run, [at]) if at is not None and len(rows) else []
+    rows = latents.with_energy(rows, z, energies[0] if energies else None)
     plane = None
     if len(rows):
         base = means.z if means is not None else z  # the same axes for draws and means

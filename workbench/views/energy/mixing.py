@@ -55,7 +55,7 @@ class Nested:
     steps: int
     effective: float = float("nan")
     """Draws that count for a mean, over all dimensions together."""
-    plain: Plain = Plain((float("nan"),) * 2, (float("nan"),) * 2)
+    plain: Plain = Plain((float("nan"), float("nan")), (float("nan"), float("nan")))
 
     @property
     def worst(self) -> Array:

@@ -71,7 +71,7 @@ def group(runs: Sequence[Any], by: str = "config") -> list[Group]:
     configs = {one.key: flat(one.runs[0].config) for one in groups}
     labels: dict[str, str] = {}
     for one in groups:
-        alike = [configs[other.key] for other in groups if other.label == one.label]
+        alike = [configs[other.key] for other in groups if other.label == one.label and configs[other.key]]
         labels[one.key] = f"{one.label} {_difference(configs[one.key], alike)}".strip() if len(alike) > 1 else one.label
     # Two lines of one name could not be told apart, and figures that go by the name would make one of them.
     named = list(labels.values())
@@ -114,15 +114,45 @@ def _score_curve(run: Any, task: str, measure: str) -> Frame:
 
 @dataclass(frozen=True)
 class Curves:
-    """Per group: the grid, each run's values on it, and where all were cut. `sentence` says what was left out."""
+    """Per group: the grid, each run's values on it, and where all were cut. `sentence` says what was left out.
 
-    rows: Frame  # group, run, iteration, value
+    x of the rows: the iteration, or, where `tasks` are named, tasks and share of a task: 2.5 is the middle of the third.
+    """
+
+    rows: Frame  # group, run, iteration, value, x
     cut_at: int | None
     sentence: str
+    tasks: tuple[str, ...] = ()
+
+
+def by_share(run: Any, iterations: Any) -> np.ndarray:
+    """Where iterations lie in tasks and shares of them, each task one wide: runs of different lengths lie over each other.
+
+    A run that learns all its tasks at once is one long stretch over them.
+    """
+    ends = list(timeline.ends(run).values())
+    at = np.asarray(iterations, dtype=np.float64)
+    if not ends:
+        return at / max(timeline.last_iteration(run), 1) * max(len(run.info.tasks), 1)
+    return np.interp(at, [0.0, *ends], np.arange(len(ends) + 1, dtype=np.float64))
+
+
+def aligned(groups: Sequence[Group], task: str = "", measure: str = "score") -> Curves:
+    """Score curves of every run, whole, over tasks and shares of a task."""
+    found = curves(groups, task, measure, full=True)
+    runs = {run.name: run for one in groups for run in one.runs}
+    parts = [rows.assign(x=by_share(runs[str(name)], rows["iteration"])) for name, rows in found.rows.groupby("run", sort=False)]
+    orders = {tuple(run.info.tasks) for run in runs.values()}
+    longest = max(orders, key=len, default=())
+    named = longest if len(orders) == 1 else tuple(f"task {number}" for number in range(1, len(longest) + 1))
+    words = [] if len(orders) < 2 else ["The runs learn different tasks, or in different orders: what lies over each other is their place."]
+    lacking = found.sentence[found.sentence.index("Gap:") :] if "Gap:" in found.sentence else ""
+    rows = pd.concat(parts, ignore_index=True) if parts else found.rows.assign(x=[])
+    return Curves(rows, None, " ".join([*words, lacking]).strip() if parts else found.sentence, named)
 
 
 def curves(groups: Sequence[Group], task: str = "", measure: str = "score", full: bool = False) -> Curves:
-    """Score curves of every run, cut at the shortest of them unless `full`."""
+    """Score curves of every run by iteration, cut at the shortest of them unless `full`."""
     frames, lacking = [], []
     for one in groups:
         for run in one.runs:
@@ -132,10 +162,10 @@ def curves(groups: Sequence[Group], task: str = "", measure: str = "score", full
             else:
                 frames.append(rows.assign(group=one.key, run=run.name))
     if not frames:
-        return Curves(pd.DataFrame(columns=["group", "run", "iteration", "value"]), None, "None of these runs has this measurement.")
+        return Curves(pd.DataFrame(columns=["group", "run", "iteration", "value", "x"]), None, "None of these runs has this measurement.")
     ends = [int(rows["iteration"].max()) for rows in frames]
     cut_at = None if full or min(ends) == max(ends) else min(ends)
-    rows = pd.concat(frames, ignore_index=True)
+    rows = pd.concat(frames, ignore_index=True).assign(x=lambda every: every["iteration"].astype(float))
     rows = rows[rows["iteration"] <= cut_at] if cut_at is not None else rows
     words = [f"Cut at iteration {cut_at:,}, where the shortest run ends (the longest has {max(ends):,})."] if cut_at is not None else []
     if full and min(ends) < max(ends):
@@ -147,21 +177,21 @@ def curves(groups: Sequence[Group], task: str = "", measure: str = "score", full
     return Curves(rows, cut_at, " ".join(words))
 
 
-def band(rows: Frame) -> Frame:
-    """Mean, lowest and highest over the runs of one group, on all their iterations: iteration, mean, low, high, n.
+def band(rows: Frame, at: str = "iteration") -> Frame:
+    """Mean, lowest and highest over the runs of one group, on all their places: `at` (iteration, or x), mean, low, high, n.
 
-    Runs evaluated at other iterations are joined to the grid by straight lines within their own range.
+    Runs evaluated elsewhere are joined to the grid by straight lines within their own range.
     """
-    grid = np.unique(rows["iteration"].to_numpy())
+    grid = np.unique(rows[at].to_numpy())
     values = []
     for _, own in rows.groupby("run"):
         own = own.sort_values("iteration")
-        values.append(np.interp(grid, own["iteration"], own["value"], left=np.nan, right=np.nan))
+        values.append(np.interp(grid, own[at], own["value"], left=np.nan, right=np.nan))
     stacked = np.array(values)
     n = np.isfinite(stacked).sum(axis=0)
     return pd.DataFrame(
         {
-            "iteration": grid,
+            at: grid,
             "mean": np.nanmean(stacked, axis=0),
             "low": np.nanmin(stacked, axis=0),
             "high": np.nanmax(stacked, axis=0),
@@ -179,9 +209,9 @@ def curves_figure(groups: Sequence[Group], found: Curves, title: str = f"mean {N
         rows = found.rows[found.rows["group"] == one.key]
         if rows.empty:
             continue
-        color, mean, several = colors[one.key], band(rows), rows["run"].nunique() > 1
+        color, mean, several = colors[one.key], band(rows, "x"), rows["run"].nunique() > 1
         if several:
-            x = np.concatenate([mean["iteration"], mean["iteration"][::-1]])
+            x = np.concatenate([mean["x"], mean["x"][::-1]])
             y = np.concatenate([mean["high"], mean["low"][::-1]])
             figure.add_scatter(
                 x=x,
@@ -197,7 +227,7 @@ def curves_figure(groups: Sequence[Group], found: Curves, title: str = f"mean {N
                 own = own.sort_values("iteration")
                 label = in_figure(str(name), 48)
                 figure.add_scatter(
-                    x=own["iteration"].to_numpy(),
+                    x=own["x"].to_numpy(),
                     y=own["value"].to_numpy(),
                     mode="lines",
                     line={"color": faded(color, 0.35), "width": 1},
@@ -207,16 +237,23 @@ def curves_figure(groups: Sequence[Group], found: Curves, title: str = f"mean {N
                     hovertemplate=f"{label}: %{{y:.2f}}<extra></extra>",
                 )
         figure.add_scatter(
-            x=mean["iteration"].to_numpy(),
+            x=mean["x"].to_numpy(),
             y=mean["mean"].to_numpy(),
             mode="lines",
             name=f"{in_figure(one.label, 48)} (n = {rows['run'].nunique()})",
             legendgroup=one.key,
             line={"color": color, "width": 2.5, "dash": DASHES[(at // 8) % len(DASHES)]},
             customdata=mean["n"].to_numpy(),
-            hovertemplate="mean %{y:.2f} of %{customdata} runs at %{x:,}<extra></extra>",
+            hovertemplate=f"mean %{{y:.2f}} of %{{customdata}} runs at {'task and share %{x:.2f}' if found.tasks else '%{x:,}'}<extra></extra>",
         )
-    figure.update_layout(xaxis_title="iteration", yaxis_title=title, hovermode="closest")
+    figure.update_layout(xaxis_title="share of each task" if found.tasks else "iteration", yaxis_title=title, hovermode="closest")
+    if found.tasks:
+        names = [in_figure(name, 18) for name in found.tasks]
+        figure.update_xaxes(tickvals=np.arange(len(names)) + 0.5, ticktext=names, showgrid=False, ticks="")
+        edges = [{"type": "line", "x0": at, "x1": at, "y0": 0, "y1": 1, "yref": "y domain"} for at in range(len(names) + 1)]
+        figure.update_layout(
+            shapes=[edge | {"line": {"color": MUTED[dark], "width": 1, "dash": "dot"}, "layer": "below"} for edge in edges]
+        )
     return dress(figure, dark, height=420)
 
 
