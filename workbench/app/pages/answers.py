@@ -9,7 +9,7 @@ import streamlit as st
 from workbench.app import cards, frame
 from workbench.app.answer_parts import COLUMN_CONFIG, cells, now_and_then
 from workbench.app.parts import download_row
-from workbench.views.scores import answers
+from workbench.views.scores import answers, causes
 from workbench.views.scores.answers import CHANGES, RIGHT, Moment
 from workbench.views.scores.measures import GENERATED, NAMES
 from workbench.views.text import in_markdown
@@ -220,6 +220,8 @@ def page() -> None:
         return
     with frame.panel("The summary"):
         summary(here, rows, then, now)
+    with frame.panel("The likeliest cause"):
+        st.text(causes.sentence(here.run, here.task, here.iteration))
     with frame.panel("The questions"):
         question_table(here, rows)
         _, sentence = answers.questions(here.run, here.task)

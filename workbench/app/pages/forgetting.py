@@ -10,7 +10,7 @@ from workbench.app import answer_parts, cards, frame
 from workbench.app.cursor_line import cursor_line
 from workbench.app.store import CachedRun
 from workbench.views import timeline
-from workbench.views.scores import baselines, forgetting, forgetting_numbers, matrix
+from workbench.views.scores import baselines, causes, forgetting, forgetting_numbers, matrix
 from workbench.views.scores.matrix import WORDS as MATRIX_WORDS
 from workbench.views.scores.measures import FORCED, GENERATED, NAMES
 
@@ -102,8 +102,14 @@ def curves_panel(here: frame.Cursor) -> None:
 
 
 def answers_panel(here: frame.Cursor) -> None:
-    """What the cursor's task is answered now, and what it lost."""
-    st.subheader(f"Answers to {here.task}", anchor=False)
+    """The likeliest cause of the drop at the cursor, what its task is answered now, and what it lost."""
+    st.subheader(f"Why is {here.task} where it is?", anchor=False)
+    st.text(causes.sentence(here.run, here.task, here.iteration))
+    others = causes.causes(here.run, here.task, here.iteration)[1:]
+    if others:
+        with st.expander(f"{len(others)} more that the rules see"):
+            for cause in others:
+                st.text(f"{cause.name}: {cause.sentence}")
     answer_parts.lost_lines(here)
     answer_parts.link(here)
 
