@@ -70,12 +70,14 @@ def mean_curve(rows: pd.DataFrame | Sequence[Mapping[str, Any]], kind: str = "te
     frame: Any = rows if isinstance(rows, pd.DataFrame) else pd.DataFrame(list(rows))
     starts = _starts(frame)
     chosen = frame[frame["kind"] == kind]
-    tasks = [task for task in dict.fromkeys(chosen["eval_task"].astype(str)) if task in starts]
+    places, names = pd.factorize(chosen["eval_task"])
+    tasks = [str(name) for name in names if str(name) in starts]
     if not tasks:
         return empty
-    chosen = chosen.assign(eval_task=chosen["eval_task"].astype(str))
-    wide = chosen.pivot_table(index="iteration", columns="eval_task", values=column, aggfunc="last", dropna=False)[tasks]
-    at, values = wide.index.to_numpy(), wide.to_numpy(np.float64)
+    at, rows_at = np.unique(chosen["iteration"].to_numpy(), return_inverse=True)
+    wide = np.full((len(at), len(names)), np.nan)
+    wide[rows_at, places] = chosen[column].to_numpy(np.float64)  # in order: the last row of a cell stands
+    values = wide[:, [list(map(str, names)).index(task) for task in tasks]]
     first = min(starts.values())
     counts = np.stack([(at > starts[task]) | (starts[task] == first) for task in tasks], axis=1)
     known = (np.isfinite(values) | ~counts).all(axis=1)
@@ -85,12 +87,10 @@ def mean_curve(rows: pd.DataFrame | Sequence[Mapping[str, Any]], kind: str = "te
 
 def _starts(frame: Any) -> dict[str, int]:
     """Last iteration before the first update of each task that was trained, by any kind of row; tasks learnt at once share one."""
-    named = frame["trained_task"].fillna("").astype(str)
-    trained = frame.assign(trained_task=named)[(frame["iteration"] > 0) & (named != "")]
-    ends = trained.groupby("trained_task", sort=False, observed=True)["iteration"].max().sort_values()
-    before = [0, *ends.tolist()[:-1]]
-    starts = {str(task): int(start) for task, start in zip(ends.index, before, strict=True)}
-    tasks = set(frame["eval_task"].astype(str))
+    ends = frame[frame["iteration"] > 0].groupby("trained_task", sort=False, observed=True)["iteration"].max().sort_values(kind="stable")
+    ends = {str(task): int(end) for task, end in ends.items() if task}
+    starts = dict(zip(ends, [0, *list(ends.values())[:-1]], strict=True))
+    tasks = set(map(str, frame["eval_task"].unique()))
     joint = [start for task, start in starts.items() if task not in tasks]
     if joint or not starts:
         starts = dict.fromkeys(tasks, min(joint, default=0)) | starts
