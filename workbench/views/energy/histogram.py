@@ -14,7 +14,7 @@ from workbench.views.text import in_figure
 
 Array = NDArray[Any]
 
-BELOW = {"orientation": "h", "yanchor": "top", "y": -0.22, "xanchor": "left", "x": 0}
+BELOW = {"orientation": "h", "yanchor": "top", "y": -0.3, "xanchor": "left", "x": 0}
 FEW = 30
 """Groups smaller than this are drawn as ticks: a density of so few would mislead."""
 
@@ -58,7 +58,7 @@ def histogram(groups: Mapping[str, Array], *, symbol: str, colors: Mapping[str, 
         figure.add_trace(go.Scatter(x=values, y=height, mode="markers", name=label, marker=tick, hovertemplate="%{x:.2f} nats"))
     figure.update_xaxes(title_text=f"U of {in_figure(symbol, 40)} in nats (lower = more probable)")
     figure.update_yaxes(title_text="density", zeroline=True)
-    return figure.update_layout(height=400, margin={"t": 16, "b": 110}, legend=BELOW)
+    return figure.update_layout(height=430, margin={"t": 16, "b": 140}, legend=BELOW)
 
 
 def gap(groups: Mapping[str, Array]) -> float:

@@ -131,7 +131,7 @@ def bench(figure: go.Figure, chains: Walk, slice_: Slice, where: Range, data_ene
     both.frames = [go.Frame(name=str(k), data=_moving(xy, chains.energy, k, shown), traces=[first, first + 1, first + 2]) for k in at]
     layout: Any = figure.layout
     both.update_layout(coloraxis=layout.coloraxis, height=590, margin={"t": 30, "b": 110, "r": 20, "l": 60})
-    both.update_layout(coloraxis_colorbar={"x": 0.43, "len": 1.0, "thickness": 10}, showlegend=False)
+    both.update_layout(coloraxis_colorbar={"x": 0.43, "lenmode": "fraction", "len": 1.0, "thickness": 10}, showlegend=False)
     both.update_xaxes(title_text=slice_.x_label, range=[where.x0, where.x1], showgrid=False, zeroline=False, row=1, col=1)
     both.update_yaxes(title_text=slice_.y_label, range=[where.y0, where.y1], showgrid=False, zeroline=False, row=1, col=1)
     both.update_layout(sliders=[_slider(at)], updatemenus=[_buttons(dark)])
