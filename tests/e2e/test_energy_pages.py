@@ -87,7 +87,5 @@ def test_f63_the_colour_bar_is_no_taller_than_the_map(page: Page, app_url: str):
     for width in LOOKS["light"]:
         page.set_viewport_size({"width": width, "height": 900})
         visit(page, app_url, "energy")
-        bar, area = (
-            page.locator(f".st-key-energy_map {part}").first.bounding_box() for part in (".colorbar .cbfill", ".nsewdrag")
-        )
+        bar, area = (page.locator(f".st-key-energy_map {part}").first.bounding_box() for part in (".colorbar .cbfill", ".nsewdrag"))
         assert bar is not None and area is not None and bar["height"] <= area["height"] + 8, f"at a width of {width}"
