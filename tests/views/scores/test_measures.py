@@ -147,3 +147,16 @@ def test_f50_where_the_examples_are_not_at_hand_it_is_said(tmp_path: Path, monke
     run = Run(writer.path)
     assert "WORKBENCH_DATA" in baselines.why_not(run) and baselines.floors(run)["trivial"].isna().all()
     assert list(matrix.figure(run).layout.yaxis.ticktext) == ["untrained", "sst"]
+
+
+def test_f8_where_no_item_changed_the_error_is_not_nothing(tmp_path: Path):
+    writer = RunWriter.create(tmp_path, "stream: sst\n", {"label": "er", "tasks": ["a", "b"], "seed": 0})
+    for iteration, trained in ((5, "a"), (9, "b")):
+        for task in ("a", "b"):
+            row = {"iteration": iteration, "trained_task": trained, "eval_task": task, "kind": "generated"}
+            writer.append("eval", {**row, "metric": "em", "score": 100.0, "n": 4})
+            for item in range(4):
+                writer.append("predictions", {**row, "uid": f"{task}{item}", "prediction": "x", "score": 1.0})
+    writer.finish()
+    run = Run(writer.path)
+    assert forgetting_numbers.half_widths(run)["BWT"] > 20 and "Last row" not in matrix.words(run)

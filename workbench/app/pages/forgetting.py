@@ -11,7 +11,6 @@ from workbench.app.cursor_line import cursor_line
 from workbench.app.store import CachedRun
 from workbench.views import timeline
 from workbench.views.scores import baselines, causes, forgetting, forgetting_numbers, matrix
-from workbench.views.scores.matrix import WORDS as MATRIX_WORDS
 from workbench.views.scores.measures import FORCED, GENERATED, NAMES
 
 CURVES = "forgetting_curves"
@@ -250,7 +249,7 @@ def matrix_panel(here: frame.Cursor) -> None:
         name=f"{here.run.name}-matrix",
         on_select=lambda: point_clicked("forgetting_matrix"),
     )
-    st.caption(MATRIX_WORDS)
+    st.caption(matrix.words(here.run))
     answer_parts.link(here)
 
 

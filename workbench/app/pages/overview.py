@@ -121,7 +121,7 @@ def matrix_panel(here: frame.Cursor) -> None:
         name=f"{here.run.name}-matrix",
         on_select=cell_clicked,
     )
-    st.caption(matrix.WORDS)
+    st.caption(matrix.words(here.run))
     answer_parts.link(here)
 
 

@@ -34,9 +34,7 @@ COLUMN_CONFIG = {
         help="another measure than ACC: mean over old tasks of the worst teacher-forced match since each was learnt, on a fixed subset",
     ),
     "size_mb": st.column_config.NumberColumn("MB", format="%.1f"),
-    "curve": st.column_config.LineChartColumn(
-        "mean match", y_min=0, y_max=100, width="small", help="mean teacher-forced match over the run"
-    ),
+    "curve": st.column_config.LineChartColumn("match", y_min=0, y_max=100, width="small", help="mean teacher-forced match over the run"),
 }
 
 
@@ -163,6 +161,7 @@ def details(here: frame.Cursor) -> None:
         with st.container(horizontal=True, gap="small"):
             frame.link("overview", "Overview", icon=":material/dashboard:")
             frame.link("forgetting", "Forgetting", icon=":material/trending_down:")
+            frame.link("answers", "Answers", icon=":material/quiz:")
             frame.link("replay", "Replay", icon=":material/history:")
         for sentence in summary.warnings:
             st.text(f"⚠ {sentence}")

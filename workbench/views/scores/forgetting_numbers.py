@@ -171,7 +171,9 @@ def _half_widths(run: Any) -> dict[str, float]:
                 break
             own = wide.loc[task]
             change = (own[tasks[best]] - own[tasks[k - 1]]).dropna()
-            errors.append(float(change.var(ddof=1) / len(change)) if len(change) > 1 else np.nan)
+            # One item lost and one won are added: where none changed, the error is not 0.
+            spread = (float((change**2).sum()) + 2) / max(len(change), 1) - float(change.mean()) ** 2
+            errors.append(spread / len(change) if len(change) > 1 else np.nan)
         if len(errors) == k - 1 and np.isfinite(errors).all():
             found[name] = float(100 * 1.96 * np.sqrt(sum(errors)) / (k - 1))
     return found

@@ -65,10 +65,6 @@ def _frame(run: Any, kind: str) -> Frame:
 
 
 UNTRAINED, TRIVIAL = "untrained", "one answer"
-WORDS = (
-    "Framed: right after learning. Above it: before the task was learnt. ±: half the width of the 95 % interval over the test items. "
-    "Last row: what saying the commonest training answer, or nothing, to every question would score. Click a cell to go there."
-)
 
 
 def figure(run: Any, kind: str = measures.GENERATED, dark: bool = False) -> go.Figure:
@@ -111,7 +107,7 @@ def figure(run: Any, kind: str = measures.GENERATED, dark: bool = False) -> go.F
     }
     half = ((cells["high"] - cells["low"]) / 2).tolist()
     texts = [_cell_text(value, width, len(tasks)) for value, width in zip(cells["score"], half, strict=True)]
-    words = [
+    told = [
         f"{shorten(task, 30)} {f'after {shorten(after, 30)}' if after else 'before any training'}: {value:.1f}{_between(low, high, n)}"
         for after, task, value, low, high, n in cells[["after", "task", "score", "low", "high", "n"]].itertuples(index=False)
     ]
@@ -125,7 +121,7 @@ def figure(run: Any, kind: str = measures.GENERATED, dark: bool = False) -> go.F
         "text": texts,
         "textfont": {"size": size, "color": [style.on_score(value, dark) for value in cells["score"]]},
         "customdata": [[int(value), task] for value, task in zip(cells["iteration"].fillna(0), cells["task"], strict=True)],
-        "hovertext": words,
+        "hovertext": told,
     }
     trivial = shared | {
         "x": [tasks.index(task) for task in floor],
@@ -156,6 +152,16 @@ def figure(run: Any, kind: str = measures.GENERATED, dark: bool = False) -> go.F
         | {"range": [len(rows) - 0.5, -0.5]},
     }
     return style.dress(go.Figure({"data": [grid, numbers, *([trivial] if floor else [])], "layout": layout}), dark)
+
+
+def words(run: Any) -> str:
+    """What to know of the figure, for the line beneath it."""
+    said = (
+        "Framed: right after learning. Above it: before the task was learnt. ±: half the width of the 95 % interval over the test items. "
+    )
+    if kind_of(run) == measures.GENERATED and baselines.floors(run)["trivial"].notna().any():
+        said += "Last row: what saying the commonest training answer, or nothing, to every question would score. "
+    return said + "Click a cell to go there."
 
 
 def _trivial(run: Any, tasks: list[str]) -> dict[str, float]:
