@@ -222,3 +222,16 @@ def test_f59_a_picture_is_named_by_what_it_shows(open_page: Opener, folders: dic
     app = open_page(folders["one"], "forgetting")
     names = {json.loads(chart.proto.config)["toImageButtonOptions"]["filename"] for chart in app.get("plotly_chart")}
     assert len(names) == len(app.get("plotly_chart")) and all("20260102" in name for name in names)
+
+
+@pytest.mark.parametrize("page", [name for name in PAGES if name not in ("runs", "live", "rate", "report")])
+def test_the_code_of_a_page_runs_in_a_notebook(open_page: Opener, folders: dict[str, Path], page: str):
+    """It named modules as `from workbench.views import scores.matrix`, which is no Python."""
+    run = next(folders["one"].iterdir())
+    app = open_page(folders["one"], page)
+    code = next(element.value for element in app.code if "from workbench.runs.reader import Run" in element.value)
+    assert f'Run("runs/{run.name}")' in code
+    lines = code.replace(f'"runs/{run.name}"', repr(str(run))).splitlines()
+    made: dict[str, object] = {}
+    exec("\n".join(lines[:-1]), made)
+    assert eval(lines[-1], made) is not None

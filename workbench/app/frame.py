@@ -260,11 +260,16 @@ def _open_samples(name: str) -> None:
     go(run=name)
 
 
-def snippet(view: str, call: str = "figure(run)") -> str:
-    """The lines that make the same figure in a notebook; `header` puts in the run's name (never a path of this machine)."""
+def snippet(view: str, call: str = "figure(run)", also: str = "") -> str:
+    """The lines that make the same figure in a notebook; `header` puts in the run's name (never a path of this machine).
+
+    view: room and name, as 'scores.matrix'; call: what is called of it; also: a further import that the call needs.
+    """
     root = runs_root()
     folder = "runs" if root.is_absolute() else str(root)
-    return f'from workbench.runs.reader import Run\nfrom workbench.views import {view}\nrun = Run("{folder}/RUN_NAME")\n{view}.{call}'
+    room, _, name = view.rpartition(".")
+    imports = ["from workbench.runs.reader import Run", f"from workbench.views.{room} import {name}", *([also] if also else [])]
+    return "\n".join([*imports, f'run = Run("{folder}/RUN_NAME")', f"{name}.{call}"])
 
 
 def render_keys() -> None:

@@ -174,7 +174,9 @@ def page() -> None:
     here = frame.header(
         "Agreement",
         about="Do the raters mean the same thing? And does the energy know what they like?",
-        code=frame.snippet("replay.agreement", "table(read_answers([run.path])[0], 'fluency')"),
+        code=frame.snippet(
+            "replay.agreement", "table(read_answers([run.path])[0], 'fluency')", "from workbench.runs.ratings import read_answers"
+        ),
     )
     with frame.panel("Agreement"):
         names = frame.run_names()

@@ -204,7 +204,7 @@ def page() -> None:
     here = frame.header(
         "Compare",
         about="Runs that differ by the seed alone are one line. A difference is called one only outside the noise.",
-        code=frame.snippet("studies.compare", "curves(group([run]))"),
+        code=frame.snippet("studies.compare", "curves(compare.group([run])).rows"),
     )
     with frame.panel("Compare"):
         left, right = st.columns([4, 2], vertical_alignment="bottom")
