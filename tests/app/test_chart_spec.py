@@ -66,3 +66,13 @@ def test_the_figure_itself_stays_as_it_was() -> None:
 @pytest.mark.parametrize("dark", [False, True])
 def test_a_dressed_figure_and_a_bare_one_look_alike(dark: bool) -> None:
     assert specification(style.dress(figure(), dark), dark)["layout"] == specification(figure(), dark)["layout"]
+
+
+def test_f62_the_toolbar_does_not_lie_on_a_legend_along_the_top() -> None:
+    named = go.Figure([go.Scatter(x=[1], y=[1], name="a"), go.Scatter(x=[1], y=[1], name="b")])
+    assert specification(named)["layout"]["modebar"]["orientation"] == "v"
+    below = go.Figure(named).update_layout(legend={"y": -0.2})
+    alone = go.Figure([go.Scatter(x=[1], y=[1], name="a")])
+    barred = go.Figure(named).update_layout(coloraxis={"cmin": 0})
+    hidden = go.Figure(named).update_layout(showlegend=False)
+    assert {specification(one)["layout"]["modebar"]["orientation"] for one in (below, alone, barred, hidden)} == {"h"}

@@ -8,10 +8,11 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from tests.app.conftest import SMALL, Opener, faults, words
+from tests.app.conftest import ROOT, SMALL, Opener, faults, words
 from workbench.app import latent_space, sampler_bench
 from workbench.runs.synthetic import write_run
 from workbench.views.energy.snapshots import Chains, Codes
@@ -242,3 +243,15 @@ def test_decoding_reports_what_went_wrong(tmp_path: Path):
     texts, fault = sampler_bench.decode(tmp_path / "no run here", "a", np.zeros((1, 2)))
     assert texts == []
     assert fault
+
+
+def test_f55_without_weights_the_bench_shows_the_nearest_texts_of_the_run(open_page: Opener):
+    """'Decode the ends' was dead in every run that comes with the project."""
+    app = open_page(
+        ROOT / "data" / "runs", "energy", run="20261126-191921_lsebmcl_s0", task="dialogue", it="864", detail="Sampler bench", n="4"
+    )
+    text = words(app)
+    assert faults(app) == [] and "kept no weights" in text and "nearest texts that the run itself decoded" in text
+    samples = pd.read_parquet(ROOT / "data" / "runs" / "20261126-191921_lsebmcl_s0" / "samples.parquet")
+    own = set(samples[(samples["iteration"] == 864) & (samples["task"] == "dialogue")]["text"])
+    assert sum(element.value in own for element in app.text) == 4

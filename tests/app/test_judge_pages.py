@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from tests.app.conftest import Opener, faults
 from workbench.app.deck import deck
 from workbench.app.deck.plan import GAP, Item, PlanError, Setup, draw, event_of, from_link, shown
 from workbench.runs import ratings
@@ -222,3 +223,14 @@ def test_a_plan_of_a_run_that_is_gone_is_refused() -> None:
     with pytest.raises(PlanError, match="not here"):
         from_link(Setup(runs=("gone",), rows=(1,)).link(), ["r"])
     assert quote(Setup(runs=("r",), rows=(1,)).link())
+
+
+def test_f52_compare_begins_with_a_table_and_opens_kept_results(open_page: Opener):
+    samples = Path(__file__).resolve().parents[2] / "data" / "runs"
+    app = open_page(samples, "compare", run="20261126-191921_lsebmcl_s0", results="bundled", base="er")
+    assert faults(app) == []
+    table = next(element.value for element in app.dataframe if "average" in element.value)
+    assert {"multitask", "lsebmcl", "gaussian"} <= set(table["method"]) and table.set_index("method").loc["lsebmcl", "runs"] == 3
+    text = words(app)
+    assert "versions of the code" in text and any(element.value.startswith("| method | runs | seeds | average") for element in app.code)
+    assert faults(open_page(samples, "compare", results="no_such_file")) == []

@@ -166,7 +166,7 @@ def test_the_gap_names_its_task_and_its_codes(open_page: Opener, folders: dict[s
 def test_scores_of_a_subset_say_so(open_page: Opener, folders: dict[str, Path]):
     text = words(open_page(folders["one"], "overview"))
     assert "answers generated to the whole test set" in text and "fixed subset of the test set, with teacher forcing" in text
-    assert "Mean score, fixed subset" in [element.label for element in open_page(folders["one"], "live").metric]
+    assert "Mean teacher-forced match" in [element.label for element in open_page(folders["one"], "live").metric]
 
 
 def test_a_fault_shows_an_id_and_no_trace(open_page: Opener, folders: dict[str, Path], monkeypatch: pytest.MonkeyPatch):
@@ -192,3 +192,46 @@ print(sorted({{"torch", "umap", "sklearn", "transformers"}} & set(sys.modules)))
 """
     found = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=240, cwd=ROOT)
     assert found.stdout.strip().splitlines()[-1:] == ["[]"], found.stdout + found.stderr[-2000:]
+
+
+def badges(app: AppTest) -> list[str]:
+    return [str(element.value) for element in app.markdown if "badge[" in str(element.value)]
+
+
+def test_f57_the_header_of_a_broken_run_says_broken_in_red(open_page: Opener, folders: dict[str, Path]):
+    """It said 'finished', in green, above panels that could not be read."""
+    found = " ".join(badges(open_page(folders["broken"], "energy")))
+    assert "finished, but broken: eval.parquet" in found and ":red-badge" in found and ":green-badge" not in found
+    assert ":green-badge" in " ".join(badges(open_page(folders["one"], "energy")))
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_f80_a_run_that_diverged_is_marked_on_every_page_of_it(open_page: Opener, tmp_path: Path, value: float):
+    """A loss of nan was dropped before it was tested."""
+    run = write_run(tmp_path, **SMALL)
+    table = pq.read_table(run / "metrics.parquet")
+    losses = [value if at >= 40 else loss for at, loss in enumerate(table["loss"].to_pylist())]
+    pq.write_table(table.set_column(table.column_names.index("loss"), "loss", [losses]), run / "metrics.parquet")
+    for page in ("overview", "forgetting", "runs"):
+        assert "diverged" in " ".join(badges(open_page(tmp_path, page)))
+    assert "no finite number at 50 steps, first at iteration 41" in words(open_page(tmp_path, "overview", show="Health"))
+
+
+def test_f59_a_picture_is_named_by_what_it_shows(open_page: Opener, folders: dict[str, Path]):
+    """Every SVG was called plot-image.svg."""
+    app = open_page(folders["one"], "forgetting")
+    names = {json.loads(chart.proto.config)["toImageButtonOptions"]["filename"] for chart in app.get("plotly_chart")}
+    assert len(names) == len(app.get("plotly_chart")) and all("20260102" in name for name in names)
+
+
+@pytest.mark.parametrize("page", [name for name in PAGES if name not in ("runs", "live", "rate", "report")])
+def test_the_code_of_a_page_runs_in_a_notebook(open_page: Opener, folders: dict[str, Path], page: str):
+    """It named modules as `from workbench.views import scores.matrix`, which is no Python."""
+    run = next(folders["one"].iterdir())
+    app = open_page(folders["one"], page)
+    code = next(element.value for element in app.code if "from workbench.runs.reader import Run" in element.value)
+    assert f'Run("runs/{run.name}")' in code
+    lines = code.replace(f'"runs/{run.name}"', repr(str(run))).splitlines()
+    made: dict[str, object] = {}
+    exec("\n".join(lines[:-1]), made)
+    assert eval(lines[-1], made) is not None

@@ -66,7 +66,26 @@ def test_arrow_keys_move_the_step_on_chains(page: Page, app_url: str, server):  
     expect(page).to_have_url(re.compile(r"[?&]t=5"))
 
 
+def test_f12_the_chain_goes_along_to_the_landscape(page: Page, app_url: str, server):  # type: ignore[no-untyped-def]
+    run = sorted(path for path in server.runs.iterdir() if "lsebmcl" in path.name)[0]
+    task = sorted(path.stem.split("_")[1] for path in (run / "chains").glob("*.safetensors"))[0]
+    visit(page, app_url, f"chains?run={run.name}&task={task}&chain=8")
+    page.get_by_role("link", name="Chain 8 on the landscape").click()
+    expect(page).to_have_url(re.compile(r"/energy\?.*on_chain=8"))
+    settled(page)
+    names = page.evaluate("document.querySelector('.st-key-energy_map .js-plotly-plot').data.map(trace => trace.name)")
+    assert any("chain 8" in str(name) for name in names)
+
+
 @pytest.mark.parametrize("scheme", LOOKS)
 @pytest.mark.parametrize("where", ["energy", "chains", "latent_map"])
 def test_look(page: Page, app_url: str, where: str, scheme: str):
     fits(page, f"{app_url}/{where}", where, scheme)
+
+
+def test_f63_the_colour_bar_is_no_taller_than_the_map(page: Page, app_url: str):
+    for width in LOOKS["light"]:
+        page.set_viewport_size({"width": width, "height": 900})
+        visit(page, app_url, "energy")
+        bar, area = (page.locator(f".st-key-energy_map {part}").first.bounding_box() for part in (".colorbar .cbfill", ".nsewdrag"))
+        assert bar is not None and area is not None and bar["height"] <= area["height"] + 8, f"at a width of {width}"

@@ -12,7 +12,7 @@ from tests.e2e.conftest import LOOKS, Server, fits, settled
 
 RUN = "20260102-000000_lsebmcl_synthetic_s0"
 OTHER = "20260102-010000_lsebmcl_synthetic_s1"
-PAGES = {"runs": "/", "live": "/live", "overview": "/overview", "forgetting": "/forgetting"}
+PAGES = {"runs": "/", "live": "/live", "overview": "/overview", "forgetting": "/forgetting", "answers": "/answers"}
 
 
 @pytest.mark.parametrize("scheme", LOOKS)
@@ -131,6 +131,25 @@ def test_why_did_this_task_drop_here(page: Page, app_url: str, context):  # type
     colleague.goto(addresses[0])
     settled(colleague)
     expect(colleague.get_by_role("heading", name=f"Replay at iteration {int(iteration[1]):,}")).to_be_visible()
+
+
+def test_f51_from_a_cell_of_the_matrix_to_what_was_answered(page: Page, app_url: str):
+    page.goto(f"{app_url}/overview?run={RUN}")
+    settled(page)
+    cell = page.locator(".st-key-matrix .points path.point").nth(6)  # row by row, the untrained model first: after roles, on sentiment
+    cell.scroll_into_view_if_needed()
+    box = cell.bounding_box()
+    assert box is not None
+    page.mouse.move(box["x"] + box["width"] / 2 - 3, box["y"] + box["height"] / 2)
+    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    page.wait_for_timeout(400)
+    page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    expect(page).to_have_url(re.compile("it=100"))
+    settled(page)
+    page.get_by_role("link", name="What it answers to sentiment at this moment").click()
+    expect(page).to_have_url(re.compile(r"/answers\?.*it=100"))
+    settled(page)
+    expect(page.get_by_text("Then: after sentiment (50). Now: after roles (100)")).to_be_visible()
 
 
 def test_hostile_texts_are_text(page: Page, app_url: str, server: Server):

@@ -40,7 +40,7 @@ def path(server: Server) -> Path:
 def setup_of(path: Path, seed: int, count: int = COUNT) -> tuple[Setup, list[Item]]:
     run = Run(path)
     setup = Setup(runs=(path.name,), rows=(int(run.table("samples")["row"].max()) + 1,), count=count, seed=seed)
-    return setup, draw(setup, {path.name: run.table("samples")}, reference(run.config))
+    return setup, draw(setup, {path.name: run.table("samples")}, reference(run.config, run.path))
 
 
 def open_deck(page: Any, server: Server, path: Path, setup: Setup, rater: str) -> None:

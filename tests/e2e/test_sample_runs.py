@@ -16,7 +16,7 @@ WRITTEN = {path: path.stat().st_mtime_ns for path in SAMPLES.rglob("*")}
 RUNS = {Run(path).config["method"]: path for path in sorted(SAMPLES.iterdir())}
 SHOWN = {
     "runs": "4 runs", "live": "loss", "overview": "Average score", "forgetting": "Stability gap", "energy": "Energy gap of sentiment",
-    "chains": "Decoded from the end of chain", "latent_map": "points shown", "replay": "Draw of iteration 1,089",
+    "answers": "In whose words", "chains": "Decoded from the end of chain", "latent_map": "points shown", "replay": "Draw of iteration 1,089",
     "rate": "Start rating", "agreement": "Nobody has rated fluency", "compare": "lamol", "report": "Report",
 }  # fmt: skip
 

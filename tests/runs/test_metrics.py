@@ -8,7 +8,7 @@ import warnings
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from workbench.runs import metrics
@@ -119,6 +119,7 @@ def test_a_constant_model_forgets_exactly_nothing(score: float, count: int, wind
 @given(
     st.lists(st.tuples(st.integers(0, 40), st.floats(0, 1)), min_size=1, max_size=25, unique_by=lambda pair: pair[0]), st.integers(1, 45)
 )
+@settings(deadline=None)  # the first call imports much
 def test_windows_agree_with_every_pair(pairs: list[tuple[int, float]], window: int):
     pairs.sort()
     iterations, scores = zip(*pairs, strict=True)
@@ -253,3 +254,36 @@ def test_a_curve_may_lack_scores_and_hold_several_of_one_iteration():
     gap = metrics.stability_gap([10, 12, 14], [80, None, 30], switch=10)
     assert gap is not None and (gap.minimum, gap.evaluations) == (30, 1)
     assert metrics.wc_acc({"a": ([2 - place % 2 for place in range(400)], list(range(400)))}, {"a": 2}) == 398
+
+
+def evaluations(*rows: tuple[int, str, str, float]) -> list[dict[str, object]]:
+    return [
+        {"iteration": at, "trained_task": after, "eval_task": on, "kind": "teacher_forced", "score": score} for at, after, on, score in rows
+    ]
+
+
+def test_f7_a_switch_where_nothing_dipped_is_no_dip():
+    """At iteration 10 the loop evaluates twice: after task a, and once more with b in it, before b's first update."""
+    rows = evaluations(
+        (0, "a", "a", 0), (10, "a", "a", 64), (10, "b", "a", 64), (10, "b", "b", 0), (11, "b", "a", 64), (11, "b", "b", 2), (20, "b", "a", 50),
+        (20, "b", "b", 90),
+    )  # fmt: skip
+    curve = metrics.mean_curve(rows)
+    assert curve.to_dict("list") == {"iteration": [0, 10, 11, 20], "score": [0, 64, 33, 70], "tasks": [1, 1, 2, 2]}
+    assert metrics.mean_curve(pd.DataFrame(rows)).equals(curve)
+
+
+def test_f7_at_a_switch_the_later_evaluation_of_a_task_stands():
+    rows = evaluations((10, "a", "a", 64), (10, "b", "a", 30), (10, "b", "b", 0), (20, "b", "a", 50), (20, "b", "b", 90))
+    assert metrics.mean_curve(rows)["score"].tolist() == [30, 70]
+
+
+def test_f7_tasks_learnt_at_once_count_together():
+    rows = evaluations((0, "all", "a", 0), (0, "all", "b", 10), (5, "all", "a", 20), (5, "all", "b", 40))
+    assert metrics.mean_curve(rows)["score"].tolist() == [5, 30]
+
+
+def test_f7_a_mean_lacks_no_task_that_counts():
+    rows = evaluations((10, "a", "a", 60), (15, "b", "b", 10), (20, "b", "a", 40), (20, "b", "b", 80))
+    assert metrics.mean_curve(rows).to_dict("list") == {"iteration": [10, 20], "score": [60, 60], "tasks": [1, 2]}
+    assert metrics.mean_curve([]).empty

@@ -7,6 +7,7 @@ import plotly.graph_objects as go
 import pytest
 
 from workbench.views import style
+from workbench.views.studies import compare
 
 
 def test_thinning_keeps_every_spike_and_both_ends():
@@ -37,3 +38,10 @@ def test_task_colours_repeat_with_another_dash():
 def test_dress_changes_the_template_only():
     figure = style.dress(go.Figure(), dark=True, height=300)
     assert figure.layout.template.layout.font.color == style.INK[True] and figure.layout.height == 300
+
+
+def test_f61_no_colour_means_a_task_and_something_else():
+    for dark, tasks, others in ((False, style.OKABE_ITO, style.TOL_MUTED), (True, style.OKABE_ITO_DARK, style.TOL_MUTED_DARK)):
+        assert not set(tasks) & set(others) and len(set(others)) == 8
+        groups = [compare.Group(str(n), str(n), []) for n in range(8)]
+        assert not set(compare.colors_of(groups, dark).values()) & set(tasks)

@@ -260,9 +260,9 @@ def _links(row: Mapping[str, Any], key: str) -> None:
     where = {"it": int(row["iteration"]), "task": str(row["task"])}
     chain = row.get("chain")
     if frame.cursor().iteration == where["it"] and frame.cursor().task == where["task"]:
-        params = None if chain is None or chain != chain else {"chain": str(int(chain))}
-        frame.link("chains", "Chain", icon=":material/timeline:", params=params)
-        frame.link("energy", "Energy", icon=":material/terrain:", params=params)
+        number = None if chain is None or chain != chain else str(int(chain))
+        frame.link("chains", "Chain", icon=":material/timeline:", params={"chain": number} if number else None)
+        frame.link("energy", "Energy", icon=":material/terrain:", params={frame.CHAIN_ON_MAP: number} if number else None)
     else:
         words = "Move the cursor to its iteration and task"
         st.button("Go there", key=f"{key}_go", on_click=frame.go, kwargs=where, icon=":material/my_location:", type="tertiary", help=words)

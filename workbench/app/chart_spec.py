@@ -42,7 +42,7 @@ def specification(figure: go.Figure, dark: bool = False, selectable: bool = Fals
     data = [_plain(trace.to_plotly_json()) for trace in content.data]
     layout = _plain(content.layout.to_plotly_json())
     layout.pop("template", None)
-    layout = _written_out(layout, _look(dark), data)
+    layout = _written_out(layout, _look(dark), data) | {"modebar": _toolbar(layout, data)}
     frames = [_plain(frame.to_plotly_json()) for frame in content.frames]
     return {"data": data, "layout": (MODES if selectable else {}) | layout | {"datarevision": 1, "autosize": True}, "frames": frames}
 
@@ -51,6 +51,14 @@ def specification(figure: go.Figure, dark: bool = False, selectable: bool = Fals
 def _look(dark: bool) -> dict[str, Any]:
     template: Any = pio.templates[style.DARK if dark else style.LIGHT]
     return template.layout.to_plotly_json()
+
+
+def _toolbar(layout: Mapping[str, Any], data: list[dict[str, Any]]) -> dict[str, Any]:
+    """Plotly's toolbar, upright where a legend lies along the top: it would cover the legend's end. Beside a colour bar it lies flat."""
+    named = layout.get("showlegend", sum(trace.get("showlegend", True) and bool(trace.get("name")) for trace in data) > 1)
+    on_top = named and layout.get("legend", {}).get("y", 1.02) >= 1
+    barred = "coloraxis" in layout or any("colorbar" in trace for trace in data)
+    return {"orientation": "v" if on_top and not barred else "h", "bgcolor": "rgba(0,0,0,0)"}
 
 
 def _written_out(layout: dict[str, Any], template: Mapping[str, Any], data: list[dict[str, Any]]) -> dict[str, Any]:

@@ -34,6 +34,8 @@ from workbench.app.parts import (
     text_block,
 )
 from workbench.app.store import CachedRun, nearest_names, runs_root, sample_runs
+from workbench.views.studies import health
+from workbench.views.style import MUTED
 
 __all__ = [
     "KEYS_HELP",
@@ -71,6 +73,7 @@ PAGES: dict[str, list[tuple[str, str, str]]] = {
     "Look": [
         ("overview", "Overview", "dashboard"),
         ("forgetting", "Forgetting", "trending_down"),
+        ("answers", "Answers", "quiz"),
         ("energy", "Energy", "terrain"),
         ("chains", "Chains", "timeline"),
         ("latent_map", "Latent map", "scatter_plot"),
@@ -89,12 +92,25 @@ STATUS = {
 }
 
 
+CHAIN_ON_MAP = "on_chain"
+"""Key of the chain on the Energy page's map. Not `chain`, as on the Chains page: a key that two pages bind is lost on the way between them."""
+
 # Streamlit leaves six rem above every page; words in a status line are not code.
 LOOK = """<style>
 [data-testid="stMainBlockContainer"] { padding: 3.5rem clamp(1rem, 3vw, 3rem) 4rem; }
 [data-testid="stMainBlockContainer"] { container-type: inline-size; }
 [class*="st-key-cursor_line_"], .st-key-preload { position: absolute; }
 [data-testid="stFullScreenFrame"]:has(> .stPlotlyChart) { width: round(down, 100%, 1px); }
+[data-testid="stCaptionContainer"] { opacity: 1; }
+[data-testid="stCaptionContainer"], [data-testid="stCaptionContainer"] * { color: CAPTION; }
+[data-testid="stSidebarNavItems"] { padding-top: 0; }
+[data-testid="stSidebarNavLink"] { min-height: 1.5rem; margin: 0; padding-top: 0; padding-bottom: 0; line-height: 1.5rem; }
+[data-testid="stSidebarNavLink"] * { line-height: 1.5rem; }
+[data-testid="stNavSectionHeader"] { margin-top: 0.35rem; padding-top: 0; padding-bottom: 0; }
+[data-testid="stSidebarHeader"] { height: 2rem; padding-bottom: 0; margin-bottom: 0; }
+[data-testid="stSidebarUserContent"] { padding-top: 0.5rem; padding-bottom: 1rem; }
+[data-testid="stSidebarUserContent"] [data-testid="stVerticalBlock"] { gap: 0.6rem; }
+@media (max-width: 900px) { [data-testid="stSidebar"][data-collapsed="false"] { width: 220px !important; min-width: 220px !important; } }
 [data-testid="stText"] { white-space: pre-wrap; overflow-wrap: anywhere; }
 .st-key-page_header { margin-bottom: -0.75rem; }
 [class*="st-key-downloads_"] { align-self: flex-end; }
@@ -144,7 +160,7 @@ def folder_name() -> str:
 def header(title: str, *, code: str = "", about: str = "", needs_run: bool = True) -> Cursor:
     """Title, run line, messages; stops the page with the right sentence when there is no run to show."""
     here = cursor()
-    st.html(LOOK)
+    st.html(LOOK.replace("CAPTION", MUTED[here.dark]))
     with st.container(horizontal=True, vertical_alignment="center", key="page_header"):
         st.title(title, anchor=False, width="content")
         st.space("stretch")
@@ -169,10 +185,22 @@ def header(title: str, *, code: str = "", about: str = "", needs_run: bool = Tru
 def run_line(run: CachedRun) -> None:
     """Run name, status badge, and when it was last written."""
     color, icon, words = STATUS.get(run.status, ("gray", ":material/help:", run.status))
+    if run.fault:
+        (color, icon, _), words = STATUS["broken"], f"{words}, but broken: {run.fault}"
     with st.container(horizontal=True, vertical_alignment="center", gap="small", key="run_line"):
         st.text(run.name, width="content")
         st.badge(words, icon=icon, color=color)  # pyright: ignore[reportArgumentType]
+        if run.remember("diverged", ("metrics",), lambda: diverged(run)):
+            st.badge("diverged", icon=":material/warning:", color="red", help="The loss was no finite number: see Health on the Overview")
         st.caption(written_words(run), width="content")
+
+
+def diverged(run: CachedRun) -> bool:
+    """Whether the loss was no finite number at some step; False where the table cannot be read (its panels say so)."""
+    try:
+        return bool(health.not_finite(run))
+    except Exception:
+        return False
 
 
 def written_words(run: CachedRun) -> str:
@@ -232,11 +260,16 @@ def _open_samples(name: str) -> None:
     go(run=name)
 
 
-def snippet(view: str, call: str = "figure(run)") -> str:
-    """The lines that make the same figure in a notebook; `header` puts in the run's name (never a path of this machine)."""
+def snippet(view: str, call: str = "figure(run)", also: str = "") -> str:
+    """The lines that make the same figure in a notebook; `header` puts in the run's name (never a path of this machine).
+
+    view: room and name, as 'scores.matrix'; call: what is called of it; also: a further import that the call needs.
+    """
     root = runs_root()
     folder = "runs" if root.is_absolute() else str(root)
-    return f'from workbench.runs.reader import Run\nfrom workbench.views import {view}\nrun = Run("{folder}/RUN_NAME")\n{view}.{call}'
+    room, _, name = view.rpartition(".")
+    imports = ["from workbench.runs.reader import Run", f"from workbench.views.{room} import {name}", *([also] if also else [])]
+    return "\n".join([*imports, f'run = Run("{folder}/RUN_NAME")', f"{name}.{call}"])
 
 
 def render_keys() -> None:

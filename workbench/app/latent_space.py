@@ -15,8 +15,7 @@ import streamlit as st
 from workbench.app.store import CachedRun, Signature, files_signature
 from workbench.runs import ratings
 from workbench.runs.schema import RunError
-from workbench.tasks import TaskError, load_stream
-from workbench.tasks.bundled import STREAMS
+from workbench.views.data import stream_of
 from workbench.views.energy import sampler, snapshots
 from workbench.views.energy.saved import SavedEnergy
 from workbench.views.energy.slices import Slice
@@ -100,14 +99,9 @@ def chains_on(run: Any, at: int, iteration: int, task: str) -> Chains | None:
 
 @st.cache_resource(max_entries=8, show_spinner=False)
 def _texts(stream: str, folder: str) -> dict[str, str]:
-    if stream.startswith("hub:") or (stream not in STREAMS and not folder):
-        return {}
-    try:
-        loaded = load_stream(stream, folder or None)
-    except (TaskError, OSError, ValueError):
-        return {}
+    loaded, _ = stream_of({"stream": stream})
     found = {}
-    for task in loaded.tasks:
+    for task in loaded.tasks if loaded is not None else ():
         for example in (*task.train, *task.validation, *task.test):
             found[example.uid] = " ".join(part for part in (example.context, example.question, "→", example.answers[0]) if part)
     return found
@@ -134,6 +128,27 @@ def data_energy(saved: SavedEnergy, probe: Codes | None, task: str) -> np.ndarra
     if probe is None or task not in saved.symbols or probe.z.shape[1] != saved.dim:
         return np.empty(0)
     return saved.energy(probe.draws(task), task)
+
+
+def codes_choice(probe: Codes | None) -> bool:
+    """Draw the switch between draws and means of q(z|x); whether draws were chosen. No switch where the run saved no variances."""
+    if probe is None or probe.logvar is None:
+        return False
+    options = ["draws", "means"]
+    help_ = "Chain ends carry noise, and so does a draw from q(z|x). Means lie closer together and at lower energy than either"
+    chosen = st.segmented_control("Codes", options, default=options[0], required=True, key="codes_as", bind="query-params", help=help_)
+    return chosen != "means"
+
+
+def codes_words(probe: Codes | None) -> str:
+    """What the codes of a picture are, in a sentence."""
+    if probe is None:
+        return ""
+    if probe.drawn:
+        return "Codes are one draw from q(z|x) for each text, as noisy as the chain ends beside them."
+    if probe.logvar is None:
+        return "Codes are means of q(z|x) (this run saved no variances): chain ends carry noise that they lack, and lie further out."
+    return "Codes are means of q(z|x): chain ends carry noise that they lack, and lie further out."
 
 
 def point_named(name: str, slice_: Slice | None, probe: Codes | None, walk: Chains | None) -> np.ndarray | None:

@@ -27,7 +27,6 @@ log = logging.getLogger("workbench.app")
 FrameSource = pd.DataFrame | Callable[[], pd.DataFrame]
 PLOTLY_CONFIG = {
     "displaylogo": False,
-    "toImageButtonOptions": {"format": "svg"},
     "modeBarButtonsToRemove": ["select2d", "lasso2d", "autoScale2d"],
 }
 KEYS_HELP = {
@@ -60,8 +59,15 @@ def chart(
     callback, which reads `st.session_state[key]["selection"]["points"]`. Returns what `st.plotly_chart` returns.
     """
     spec = Spec(figure, dark(), selectable=on_select != "ignore")
+    image = {"toImageButtonOptions": {"format": "svg", "filename": name or key}}
     event = st.plotly_chart(
-        spec, key=key, alt=alt, theme=None, on_select=on_select, selection_mode=selection_mode, config={**PLOTLY_CONFIG, **(config or {})}
+        spec,
+        key=key,
+        alt=alt,
+        theme=None,
+        on_select=on_select,
+        selection_mode=selection_mode,
+        config=PLOTLY_CONFIG | image | (config or {}),
     )
     if downloads:
         download_row(key=key, name=name or key, data=data, figure=figure)

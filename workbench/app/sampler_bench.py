@@ -16,7 +16,7 @@ from safetensors.numpy import save_file
 
 from workbench.app import energy_panels, frame, latent_space
 from workbench.app.energy_panels import Scene
-from workbench.views.energy import landscape, sampler, slices
+from workbench.views.energy import landscape, sampler, slices, snapshots
 from workbench.views.energy.sampler import Walk
 
 STARTS = ("reference", "codes", "picked point")
@@ -139,6 +139,7 @@ def decode_panel(at: Scene, task: str, chains: Walk) -> None:
             "or `tasks` when training.",
             icon=":material/block:",
         )
+        nearest_decoded(at, task, chains)
         return
     if not st.button(f"Decode the ends of chains 0 to {min(DECODED, chains.z.shape[1]) - 1}", key="decode", icon=":material/translate:"):
         return
@@ -152,6 +153,18 @@ def decode_panel(at: Scene, task: str, chains: Walk) -> None:
         frame.text_block(text)
     if texts:
         st.caption("Decoded with the language model's last weights; at an earlier iteration it may have said something else.")
+
+
+def nearest_decoded(at: Scene, task: str, chains: Walk) -> None:
+    """In place of decoding: for the first ends, the nearest text that the run itself decoded from a chain."""
+    moments = [value for value in snapshots.chain_iterations(at.here.run, task) if value <= max(at.here.iteration, at.iteration)]
+    if not moments:
+        return
+    st.caption("The nearest texts that the run itself decoded from this task's chains, by distance in all dimensions")
+    for k, end in enumerate(chains.z[-1, :DECODED]):
+        for _, _, text, distance in latent_space.nearest_texts(at.here.run, end, None, [(moments[-1], task)]):
+            st.caption(f"chain {k}: U {chains.energy[-1, k]:.2f} nats, {distance:.2f} away")
+            frame.text_block(text, limit=600)
 
 
 def decode(run: Path, task: str, z: np.ndarray) -> tuple[list[str], str]:

@@ -98,9 +98,9 @@ def _more(saved: list[int], at: int, most: int, chains: int) -> tuple[dict[str, 
         shown = st.pills(
             "Drawn on it", list(OVERLAYS), selection_mode="multi", default=["codes", "one chain"], key="marks", bind="query-params"
         )
-        if isinstance(st.session_state.get("chain"), int) and st.session_state["chain"] >= chains:
-            st.session_state["chain"] = chains - 1
-        chain = int(st.number_input("Chain", 0, max(chains - 1, 1), 0, key="chain", bind="query-params", width=130))
+        if isinstance(st.session_state.get(frame.CHAIN_ON_MAP), int) and st.session_state[frame.CHAIN_ON_MAP] >= chains:
+            st.session_state[frame.CHAIN_ON_MAP] = chains - 1
+        chain = int(st.number_input("Chain", 0, max(chains - 1, 1), 0, key=frame.CHAIN_ON_MAP, bind="query-params", width=130))
         zoom = st.slider("Zoom", 0.4, 4.0, 1.0, 0.1, key="zoom", bind="query-params", help="1: the codes fill the picture")
         with st.container(horizontal=True):
             first = int(st.number_input("PC across", 1, most, 1, key="pcx", bind="query-params", width=130)) - 1

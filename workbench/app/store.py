@@ -68,6 +68,21 @@ def _remember(path: str, name: str, signature: Signature, _make: Callable[[], An
     return _make()
 
 
+@st.cache_resource(max_entries=256, show_spinner=False)
+def _first_fault(path: str, signature: Signature) -> str:
+    """The first table of a run whose file cannot be opened, by its footer alone; '' where all can."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    for file in sorted(Path(path).glob("*.parquet")):
+        try:
+            if not file.is_symlink():
+                pq.read_metadata(file)
+        except (OSError, pa.ArrowException):
+            return file.name
+    return ""
+
+
 class CachedRun:
     """A run as the pages see it: the interface of `Run`, tables and arrays read once and again only when their files change."""
 
@@ -92,6 +107,11 @@ class CachedRun:
     def has(self, name: str) -> bool:
         """Whether a table has a file, or a folder of arrays has one."""
         return bool(files_signature(_table_files(self.path, name)))
+
+    @property
+    def fault(self) -> str:
+        """Name of a table that cannot be read, '' where all can; a look at the end of each file (`workbench check` reads them whole)."""
+        return _first_fault(str(self.path), files_signature(self.path.glob("*.parquet")))
 
     def signature(self, *names: str) -> Signature:
         """Cache key over tables and array folders, for `st.cache_data` functions of a page."""

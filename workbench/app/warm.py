@@ -21,7 +21,6 @@ MODULES = (
     "workbench.views.replay.agreement",
     "workbench.views.studies.report",
     "altair",
-    "arviz_stats.base",
     "sacrebleu.metrics.chrf",
 )
 

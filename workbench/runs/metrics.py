@@ -57,6 +57,46 @@ def _of_kind(rows: pd.DataFrame | Sequence[Mapping[str, Any]], kind: str) -> Any
     return frame[frame["kind"] == kind].sort_values("iteration", kind="stable") if len(frame) else pd.DataFrame(columns=columns)
 
 
+def mean_curve(rows: pd.DataFrame | Sequence[Mapping[str, Any]], kind: str = "teacher_forced", column: str = "score") -> pd.DataFrame:
+    """Mean of a column over the tasks that count, at each iteration where all of them were evaluated: iteration, `column`, tasks (how many).
+
+    rows: an eval table. A task counts from its first update on: at a switch (the iteration at which the task before ended) the new
+    one does not count yet, though it is evaluated there, for nothing was learnt of it and nothing lost. Where an iteration has two
+    rows of a task, the later one stands. Before any update (iteration 0) the first task counts. Tasks learnt at once count together.
+    """
+    empty = pd.DataFrame({"iteration": np.zeros(0, int), column: np.zeros(0), "tasks": np.zeros(0, int)})
+    if not len(rows):
+        return empty
+    frame: Any = rows if isinstance(rows, pd.DataFrame) else pd.DataFrame(list(rows))
+    starts = _starts(frame)
+    chosen = frame[frame["kind"] == kind]
+    places, names = pd.factorize(chosen["eval_task"])
+    tasks = [str(name) for name in names if str(name) in starts]
+    if not tasks:
+        return empty
+    at, rows_at = np.unique(chosen["iteration"].to_numpy(), return_inverse=True)
+    wide = np.full((len(at), len(names)), np.nan)
+    wide[rows_at, places] = chosen[column].to_numpy(np.float64)  # in order: the last row of a cell stands
+    values = wide[:, [list(map(str, names)).index(task) for task in tasks]]
+    first = min(starts.values())
+    counts = np.stack([(at > starts[task]) | (starts[task] == first) for task in tasks], axis=1)
+    known = (np.isfinite(values) | ~counts).all(axis=1)
+    means = np.where(counts, np.nan_to_num(values), 0.0).sum(axis=1) / counts.sum(axis=1)
+    return pd.DataFrame({"iteration": at[known], column: means[known], "tasks": counts.sum(axis=1)[known]})
+
+
+def _starts(frame: Any) -> dict[str, int]:
+    """Last iteration before the first update of each task that was trained, by any kind of row; tasks learnt at once share one."""
+    ends = frame[frame["iteration"] > 0].groupby("trained_task", sort=False, observed=True)["iteration"].max().sort_values(kind="stable")
+    ends = {str(task): int(end) for task, end in ends.items() if task}
+    starts = dict(zip(ends, [0, *list(ends.values())[:-1]], strict=True))
+    tasks = set(map(str, frame["eval_task"].unique()))
+    joint = [start for task, start in starts.items() if task not in tasks]
+    if joint or not starts:
+        starts = dict.fromkeys(tasks, min(joint, default=0)) | starts
+    return {task: start for task, start in starts.items() if task in tasks}
+
+
 def done(matrix: np.ndarray) -> int:
     """Tasks learnt so far: rows of R up to the last that has its diagonal."""
     diagonal = np.flatnonzero(np.isfinite(np.diag(matrix)))

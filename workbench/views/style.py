@@ -17,6 +17,9 @@ from tsdownsample import MinMaxLTTBDownsampler
 # Okabe and Ito (2008): told apart by people with any common colour vision; black becomes light grey on dark paper.
 OKABE_ITO = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#000000")
 OKABE_ITO_DARK = ("#3D9BD6", "#F0B02E", "#1FC796", "#DD95BD", "#7BC8F2", "#F0803C", "#F5EA6B", "#D0D0D0")
+# Tol's muted scheme: for methods, groups of runs and verdicts, so that no colour means both a task and something else.
+TOL_MUTED = ("#332288", "#CC6677", "#117733", "#DDCC77", "#88CCEE", "#882255", "#44AA99", "#999933")
+TOL_MUTED_DARK = ("#8F85D6", "#E08E9B", "#4FB573", "#E6DA9A", "#A6DDF2", "#C7659B", "#74CBBD", "#BDBD63")
 DASHES = ("solid", "dash", "dot", "dashdot")
 SYMBOLS = ("circle", "square", "diamond", "triangle-up", "triangle-down", "cross", "x", "star")
 FONT = "'Source Sans', 'Source Sans Pro', 'Segoe UI', 'Helvetica Neue', Arial, sans-serif"
@@ -28,7 +31,7 @@ SCORE_SCALE = [[0.0, "#F7FBFF"], [0.5, "#6BAED6"], [1.0, "#08306B"]]
 SCORE_SCALE_DARK = [[0.0, "#10202E"], [0.5, "#2C7FB8"], [1.0, "#C7E9F1"]]
 
 INK = {False: "#1F2933", True: "#E6E9ED"}
-MUTED = {False: "#6B7682", True: "#9AA5B1"}
+MUTED = {False: "#5F6A75", True: "#9AA5B1"}
 GRID = {False: "#E4E8EC", True: "#323A45"}
 PAPER = {False: "#FFFFFF", True: "#0E1117"}
 LOSS_OF_SCORE = {False: "rgba(213, 94, 0, 0.16)", True: "rgba(240, 128, 60, 0.24)"}
@@ -58,6 +61,13 @@ def task_dash(index: int) -> str:
 def task_symbol(index: int) -> str:
     """Marker of the task at `index`, so that colour is never the only sign."""
     return SYMBOLS[index % len(SYMBOLS)]
+
+
+def on_score(value: float, dark: bool = False) -> str:
+    """Colour of a number written on a cell of the score scale (0..100)."""
+    if dark:
+        return "#0E1117" if value > 70 else "#E6E9ED"
+    return "#FFFFFF" if value > 55 else "#1F2933"
 
 
 def faded(color: str, alpha: float) -> str:

@@ -39,7 +39,7 @@ def task_ends(frame: Frame, names: list[str] | None = None) -> dict[str, int]:
     """
     column = "trained_task" if "trained_task" in frame else "task"
     rows = frame[(frame["iteration"] > 0) & (frame[column].fillna("") != "")]
-    last = rows.groupby(column, sort=False, observed=True)["iteration"].max().sort_values()
+    last = rows.groupby(column, sort=False, observed=True)["iteration"].max().sort_values(kind="stable")
     ends = {str(task): int(end) for task, end in last.items()}
     return {task: ends[task] for task in names if task in ends} if names else ends
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 
@@ -99,3 +101,42 @@ def test_the_bench_has_a_frame_a_step_and_moves_both_panels(steps: int):
     assert last.traces == first.traces
     assert "gap" in sampler.verdict(found, walk, found.energy(codes, "task0"), 0.4, "ula")
     assert "climb" in sampler.verdict(found, walk, np.empty(0), 0.4, "wrong sign")
+
+
+@pytest.mark.parametrize(
+    ("kernel", "delta", "steps", "count", "says"),
+    [
+        ("ula", 1.5, 200, 64, "too large for ULA"),
+        ("ula", 2.1, 20, 64, "diverges"),
+        ("mala", 1.5, 60, 64, "steps are refused"),
+        ("mala", 0.02, 20, 64, "57 %"),
+        ("ula", 0.1, 20, 64, "stay near where they began"),
+        ("ula", 0.4, 1, 1, "One chain"),
+        ("ula", 0.4, 20, 64, ""),
+        ("mala", 0.4, 40, 64, ""),
+    ],
+)
+def test_f54_the_bench_says_what_is_wrong_with_a_step(kernel: str, delta: float, steps: int, count: int, says: str):
+    """Delta 1.5 was passed over in silence: 2 % acceptance of MALA, and a gap of +22 nats of ULA."""
+    energy = gaussians([[0.0] * 32])
+    walk = sampler.walk(energy, "task0", sampler.reference_starts(energy, "task0", count, 0), steps, delta, kernel, 0)
+    found = sampler.step_words(walk, delta, kernel)
+    assert says in " ".join(found) if says else found == []
+
+
+def test_f54_the_wrong_sign_is_told_in_a_few_digits():
+    energy = gaussians([[0.0] * 4])
+    walk = sampler.walk(energy, "task0", sampler.reference_starts(energy, "task0", 8, 0), 40, 1.5, "wrong sign", 0)
+    said = sampler.verdict(energy, walk, np.empty(0), 1.5, "wrong sign")
+    assert "stay where they were, the first at step" in said and max(map(len, re.findall(r"[0-9,.]+", said))) < 12
+    one = sampler.walk(energy, "task0", sampler.reference_starts(energy, "task0", 8, 0), 1, 0.4, "ula", 0)
+    assert "in 1 step;" in sampler.verdict(energy, one, np.empty(0), 0.4, "ula")
+
+
+def test_f9_a_gap_within_its_own_noise_is_called_so():
+    energy, rng = gaussians([[0.0] * 8]), np.random.default_rng(0)
+    starts = sampler.reference_starts(energy, "task0", 64, 0)
+    walk = sampler.walk(energy, "task0", starts, 20, 0.4, "ula", 0)
+    data = energy.energy(rng.standard_normal((64, 8)), "task0")
+    assert "within its noise" in sampler.verdict(energy, walk, data, 0.4, "ula")
+    assert "within its noise" not in sampler.verdict(energy, walk, data - 5, 0.4, "ula")

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import math
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ import pytest
 
 from workbench.runs.reader import Run
 from workbench.runs.synthetic import write_run
-from workbench.tasks import Example
+from workbench.tasks import Example, load_stream
 from workbench.views.replay import samples as replay
 from workbench.views.text import compare_words, cut, in_figure, in_markdown, shorten, visible
 
@@ -124,6 +125,34 @@ def test_reference_reads_the_bundled_stream_and_nothing_that_a_run_names(monkeyp
     for config in ({"stream": "sst", "data": "/etc"}, {"stream": "hub:sst"}, {"stream": "../../etc"}, {}):
         nothing = replay.reference(config)
         assert not nothing.examples and nothing.sentence
+
+
+def test_f5_the_real_examples_are_those_the_run_learnt_from(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Training draws with seed 0 whatever the run's seed; a run that kept its uids says so itself."""
+    monkeypatch.delenv("WORKBENCH_DATA", raising=False)
+    config = {"stream": "bundled", "seed": 3, "tasks": {"train_limit": 100}}
+    drawn = load_stream("bundled").limited(100, None, 0).tasks
+    assert {task.name: [example.uid for example in task.train] for task in drawn} == {
+        name: [example.uid for example in examples] for name, examples in replay.reference(config).examples.items()
+    }
+    uids = {task.name: [example.uid for example in task.train[-3:]] for task in load_stream("bundled").tasks}
+    (tmp_path / replay.TRAINING_UIDS).write_text(json.dumps(uids))
+    own = replay.reference(config, tmp_path).examples
+    assert {name: [example.uid for example in examples] for name, examples in own.items()} == uids
+
+
+def test_f5_uids_that_the_stream_does_not_have_are_said(tmp_path: Path) -> None:
+    (tmp_path / replay.TRAINING_UIDS).write_text(json.dumps({"sentiment": ["sentiment-train-1", "gone"]}))
+    found = replay.reference({"stream": "bundled"}, tmp_path)
+    assert not found.examples and "1 of 2 uids of 'sentiment'" in found.sentence
+    (tmp_path / replay.TRAINING_UIDS).write_text("[")
+    assert "could not be read" in replay.reference({"stream": "bundled"}, tmp_path).sentence
+
+
+def test_f5_some_tasks_of_a_bundled_stream_need_no_data_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("WORKBENCH_DATA", raising=False)
+    found = replay.reference({"stream": "bundled20:taxi,hotel"})
+    assert list(found.examples) == ["taxi", "hotel"] and not found.sentence
 
 
 def test_the_strip_of_a_run_is_drawn(tmp_path: Path) -> None:

@@ -72,6 +72,13 @@ class Deck {
     if (this.at === null) this.show(this.firstOpen(0));
     else this.render();
     if (!data.fault) this.flush();
+    if (first) this.takeFocus();
+  }
+
+  // After the name was entered the focus is in its field, where keys type and Space would press whatever Tab comes to next.
+  takeFocus() {
+    const active = document.activeElement;
+    if (!active || active === document.body || active.closest(".st-key-rater")) this.root.querySelector(".deck").focus({ preventScroll: true });
   }
 
   settle(uid) {

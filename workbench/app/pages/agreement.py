@@ -40,7 +40,7 @@ def means_of(names: tuple[str, ...], signature: Any, samples_signature: Any, sca
             continue
         rows = run.table("samples").drop_duplicates("sample_id")
         rows = rows[rows["sample_id"].isin(list(answers.loc[answers["run"] == name, "sample_id"]))]
-        real = replay.reference(run.config)
+        real = replay.reference(run.config, run.path)
         frames.append(pd.concat([rows, replay.nearest(rows, real)], axis=1).assign(run=name, method=run.info.label))
     rows = pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
     return agreement.sample_means(answers, scale, rows) if len(rows) else rows
@@ -174,7 +174,9 @@ def page() -> None:
     here = frame.header(
         "Agreement",
         about="Do the raters mean the same thing? And does the energy know what they like?",
-        code=frame.snippet("replay.agreement", "table(read_answers([run.path])[0], 'fluency')"),
+        code=frame.snippet(
+            "replay.agreement", "table(read_answers([run.path])[0], 'fluency')", "from workbench.runs.ratings import read_answers"
+        ),
     )
     with frame.panel("Agreement"):
         names = frame.run_names()

@@ -118,9 +118,7 @@ def picked_step(key: str) -> None:
 
 def energy_line(moment: Moment, chain: int, step: int) -> None:
     walk, here = moment.chains, moment.here
-    stats = here.run.table("chain_stats")
-    bands = views.recorded_bands(stats, walk.iteration, walk.task) if len(stats) else stats
-    bands = bands if len(bands) == walk.steps + 1 else views.energy_bands(walk)
+    bands = views.energy_bands(walk)
     figure = views.energy_figure(bands, moment.data, walk.energy[:, chain], number=chain, at=step, index=here.task_index, dark=here.dark)
     frame.chart(
         figure,
@@ -130,7 +128,7 @@ def energy_line(moment: Moment, chain: int, step: int) -> None:
         name=f"{here.run.name}-chain-energy",
         on_select=lambda: picked_step("chain_energy"),
     )
-    st.text(views.enough_steps(bands, moment.data))
+    st.text(views.enough_steps(walk.energy, moment.data))
 
 
 def chain_map(moment: Moment, chain: int, step: int) -> None:
@@ -218,8 +216,9 @@ def diagnostics_tab(moment: Moment, chain: int) -> None:
     st.text(
         f"{walk.steps} steps: plain R-hat is not informative (no chain has moved enough within itself). Shown is nested "
         f"R-hat over {mixing.GROUPS} starts of "
-        f"{mixing.PER_GROUP} chains each, run anew on the saved energy, and the bulk effective sample size, both over the "
-        "last half of the steps."
+        f"{mixing.PER_GROUP} chains each, run anew on the saved energy, and the effective sample size (chains that share a start counted as "
+        "such), both over the last half of the steps. Beside each what F = 0 gives: as many steps of this size on a plain Gaussian. "
+        "Fine: no worse than that."
     )
     with st.container(horizontal=True, gap="small", key="verdicts"):
         for name, value, fine in views.verdict(nested, walk, moment.energy):
@@ -233,7 +232,9 @@ def diagnostics_tab(moment: Moment, chain: int) -> None:
                 st.text(value)
     if nested is not None and np.isfinite(nested.rhat).any():
         rows = moment.rhat_by_step()
-        frame.chart(mixing.rhat_figure(rows, dark=here.dark), key="rhat_by_step", alt="Nested R-hat by Langevin step", data=rows)
+        high = nested.plain.rhat[1]
+        figure = mixing.rhat_figure(rows, limit=high, name=f"F = 0 after {walk.steps} steps: {high:.2f}", dark=here.dark)
+        frame.chart(figure, key="rhat_by_step", alt="Nested R-hat by Langevin step", data=rows)
     noted = here.run.table("diagnostics")
     noted = noted if walk.kernel == "mala" else noted.head(0)  # ULA takes every step
     figure, rows = views.over_time(here.run.table("chain_stats"), noted, walk.task, index=here.task_index, dark=here.dark)
@@ -244,7 +245,10 @@ def diagnostics_tab(moment: Moment, chain: int) -> None:
         data=rows,
         name=f"{here.run.name}-chain-diagnostics",
     )
-    st.caption("As recorded during the run, at the last Langevin step of each snapshot; dashed: threshold.")
+    st.caption(
+        "As recorded during the run by chains of their own (16 starts with 8 chains each), at the last Langevin step of each snapshot; "
+        "dashed: threshold."
+    )
 
 
 def long_tab(moment: Moment, chain: int) -> None:
@@ -299,7 +303,9 @@ def page() -> None:
         chain_map(moment, chain, step)
     with frame.panel("The decoded text"):
         decoded(moment, chain)
-        frame.link("energy", f"Chain {chain} on the landscape of every task", icon=":material/terrain:", params={"chain": str(chain)})
+        frame.link(
+            "energy", f"Chain {chain} on the landscape of every task", icon=":material/terrain:", params={frame.CHAIN_ON_MAP: str(chain)}
+        )
     draw: dict[str, Any] = dict(zip(TABS, (traces_tab, ranks_tab, diagnostics_tab, long_tab, table_tab), strict=True))
     for tab, name in zip(st.tabs(list(TABS), key="tab", on_change="rerun", bind="query-params"), TABS, strict=True):
         if tab.open:

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import random
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import streamlit as st
 
 from workbench.app import cards, frame
-from workbench.app.store import CachedRun
-from workbench.views.studies import compare, paired
+from workbench.app.store import CachedRun, runs_root
+from workbench.runs.results import read_results
+from workbench.runs.schema import RunError
+from workbench.views.scores.measures import ABOUT, FORCED, NAMES
+from workbench.views.studies import compare, paired, results_table
 from workbench.views.text import in_markdown
 
 MEAN = "mean of the tasks begun"
+SHARE = "share of task"
+RESULTS = Path(__file__).resolve().parents[3] / "data" / "results"
 
 
 def chosen_runs(here: frame.Cursor) -> list[Any]:
@@ -44,20 +50,35 @@ def curves_panel(groups: list[compare.Group], tasks: list[str], here: frame.Curs
     with second:
         measure = st.segmented_control("Measure", ["score", "loss"], key="measure", bind="query-params", default="score", required=True)
     with third:
-        full = st.toggle("Full length", key="full", bind="query-params", help="Off: every curve is cut where the shortest run ends")
-    found = compare.curves(groups, "" if task == MEAN else task, measure, full)
-    title = ("mean " if task == MEAN else "") + measure
-    alt = f"{title} by iteration, one line a group with a band from the lowest to the highest seed"
+        along = st.segmented_control(
+            "Axis",
+            [SHARE, "iteration"],
+            default=SHARE,
+            required=True,
+            key="along",
+            bind="query-params",
+            help="Share of task: every task is one wide, so that runs of different lengths lie over each other",
+        )
+        full = along == "iteration" and st.toggle(
+            "Full length", key="full", bind="query-params", help="Off: every curve is cut where the shortest run ends"
+        )
+    which = "" if task == MEAN else task
+    found = compare.aligned(groups, which, measure) if along == SHARE else compare.curves(groups, which, measure, full)
+    title = ("mean " if task == MEAN else "") + (NAMES[FORCED] if measure == "score" else measure)
+    alt = f"{title} by {along}, one line a group with a band from the lowest to the highest seed"
     frame.chart(compare.curves_figure(groups, found, title, here.dark), key="compare_curves", alt=alt, data=found.rows, name="curves")
     st.caption(f"{found.sentence} Line: mean over the runs of a group. Band: lowest to highest run.".strip())
 
 
 def bars_panel(groups: list[compare.Group], here: frame.Cursor) -> None:
-    scores = [name for name in compare.METRICS if name != "seconds"]
-    alt = "Final numbers by group as bars, each run a dot"
-    data = pd.concat([compare.finals(groups, metric).assign(metric=metric) for metric in scores], ignore_index=True)
-    frame.chart(compare.bars_figure(groups, scores, here.dark), key="bars", alt=alt, data=data, name="final_numbers")
-    missing = data.loc[data["value"].isna(), "run"].unique()
+    missing: list[str] = []
+    for kind, scores in compare.BY_MEASURE.items():
+        st.caption(f"**{NAMES[kind].capitalize()}**: {ABOUT[kind]}")
+        data = pd.concat([compare.finals(groups, metric).assign(metric=metric) for metric in scores], ignore_index=True)
+        alt = f"Final numbers of the {NAMES[kind]} by group as bars, each run a dot"
+        name = f"final-numbers-{NAMES[kind].replace(' ', '-')}"
+        frame.chart(compare.bars_figure(groups, scores, here.dark), key=f"bars_{kind}", alt=alt, data=data, name=name)
+        missing += [name for name in data.loc[data["value"].isna(), "run"].unique() if name not in missing]
     if len(missing):
         st.caption(f"Gaps: {len(missing)} run{'s have' if len(missing) > 1 else ' has'} not all final numbers.")
 
@@ -77,23 +98,67 @@ def differences_panel(groups: list[compare.Group]) -> None:
     frame.frame_table(table, key="differences", name="config_differences", alt="Config keys by group")
 
 
-def paired_panel(groups: list[compare.Group], tasks: list[str], here: frame.Cursor) -> None:
+def baseline(groups: list[compare.Group], key: str) -> str:
+    """The group that others are compared with, as the address names it."""
     labels = {one.key: one.label for one in groups}
-    wanted = st.query_params.get("base")
+    wanted, keys = st.query_params.get("base"), list(labels)
+    start = next((own for own in keys if wanted in (own, labels[own])), keys[0])
+    return st.selectbox(
+        "Baseline",
+        keys,
+        index=keys.index(start),
+        format_func=labels.__getitem__,
+        key=key,
+        on_change=lambda: st.query_params.update({"base": st.session_state[key]}),
+    )
+
+
+def results_files() -> dict[str, Path]:
+    """Kept results by name: those that come with the project, and those in the folder `results` beside the runs."""
+    folders = (RESULTS, runs_root().resolve().parent / "results")
+    return {path.stem: path for folder in folders for path in sorted(folder.glob("*.json")) if path.is_file() and not path.is_symlink()}
+
+
+def kept_rows(names: list[str]) -> list[results_table.Kept]:
+    """The rows of the chosen results files; one that holds none is said."""
+    known, found = results_files(), []
+    for name in names:
+        try:
+            found += results_table.kept_runs(read_results(known[name]))
+        except RunError as error:
+            st.text(str(error).rpartition("/")[2])
+    return found
+
+
+def results_panel(groups: list[compare.Group]) -> None:
     left, right = st.columns(2)
     with left:
-        keys = list(labels)
-        start = next((key for key in keys if wanted in (key, labels[key])), keys[0])
-        base = st.selectbox(
-            "Baseline",
-            keys,
-            index=keys.index(start),
-            format_func=labels.__getitem__,
-            key="base_group",
-            on_change=lambda: st.query_params.update({"base": st.session_state["base_group"]}),
-        )
+        base = baseline(groups, "base_results")
+    rows = results_table.table(groups, base)
+    decimals = {
+        name: st.column_config.NumberColumn(format="%.1f", help=results_table.ABOUT.get(name))
+        for name in rows
+        if name not in ("method", "runs", "seeds", "p", "seconds")
+    }
+    whole = {"p": st.column_config.NumberColumn(format="%.3f", help=results_table.ABOUT["p"])}
+    whole |= {"seconds": st.column_config.NumberColumn(format="%.0f", help=results_table.ABOUT["seconds"])}
+    frame.frame_table(rows, key="results_table", name="results", alt="Results by group", placeholder="–", column_config=decimals | whole)
+    with right, st.popover("As text", icon=":material/code:"):
+        form = st.segmented_control("Form", ["Markdown", "LaTeX"], default="Markdown", required=True, key="results_form")
+        st.code(results_table.markdown(rows) if form == "Markdown" else results_table.latex(rows), language=None)
+    st.caption(
+        f"Scores are answer scores, means over runs, the best average first; sd: over runs. Difference: of the average from the baseline, "
+        f"over pairs of the same seed, stream and order, with its 95 % t interval; p from {paired.ENOUGH_PAIRS} pairs on, after Holm's "
+        "correction for all groups compared. Nothing is better or worse where the interval holds 0."
+    )
+
+
+def paired_panel(groups: list[compare.Group], tasks: list[str], here: frame.Cursor) -> None:
+    left, right = st.columns(2)
+    with left:
+        base = baseline(groups, "base_group")
     with right:
-        names = {**{key: name for key, (name, _) in compare.METRICS.items()}, **{f"score:{task}": f"{task} score" for task in tasks}}
+        names = {**{key: name for key, (name, _) in compare.METRICS.items()}, **{f"score:{task}": f"{task} answer score" for task in tasks}}
         metric = st.selectbox("Number", list(names), format_func=names.__getitem__, key="number", bind="query-params")
     table = paired.paired(groups, base, metric)
     alt = "Difference of each pair from the baseline, with the mean and its interval"
@@ -103,8 +168,9 @@ def paired_panel(groups: list[compare.Group], tasks: list[str], here: frame.Curs
         amount = f"{row['difference']:+.2f}{between}: " if row["difference"] == row["difference"] else ""
         st.text(f"{row['label']}: {amount}{row['verdict']}")
     st.caption(
-        "Pairs share seed, stream and task order. Interval: 95 % bootstrap over pairs. "
-        f"Nothing is called better or worse under {paired.ENOUGH_PAIRS} pairs or where the interval holds 0."
+        "Pairs share seed, stream and task order. Interval: 95 %, Student's t over pairs. "
+        f"Nothing is called better or worse under {paired.ENOUGH_PAIRS} pairs, where the interval holds 0, or where p is {paired.LEVEL:g} or "
+        "more after Holm's correction for the number of groups compared."
     )
 
 
@@ -138,7 +204,7 @@ def page() -> None:
     here = frame.header(
         "Compare",
         about="Runs that differ by the seed alone are one line. A difference is called one only outside the noise.",
-        code=frame.snippet("studies.compare", "curves(group([run]))"),
+        code=frame.snippet("studies.compare", "curves(compare.group([run])).rows"),
     )
     with frame.panel("Compare"):
         left, right = st.columns([4, 2], vertical_alignment="bottom")
@@ -146,17 +212,29 @@ def page() -> None:
             runs = chosen_runs(here)
         with right:
             by = st.selectbox("Group by", list(compare.BY), format_func=compare.BY.__getitem__, key="group", bind="query-params")
-        if len(runs) < 2:
+        beside = st.multiselect(
+            "Rows of kept results",
+            list(results_files()),
+            key="results",
+            bind="query-params",
+            help="Files that `workbench table --json` wrote",
+        )
+        named = {run.name for run in runs}
+        kept = [row for row in kept_rows(beside) if row.name not in named]
+        if len(runs) + len(kept) < 2:
             st.info("Choose two runs or more.", icon=":material/compare_arrows:")
             return
-        groups = compare.group(runs, by)
-        tasks = list(dict.fromkeys(task for run in runs for task in run.info.tasks))
-        names = ["Curves", "Final numbers", "Config", "Paired", "Texts"]
+        groups, everything = compare.group(runs, by), compare.group([*runs, *kept], by)
+        if sentence := results_table.versions([*runs, *kept]):
+            st.text(f"⚠ {sentence}")
+        tasks = list(dict.fromkeys(task for run in [*runs, *kept] for task in run.info.tasks))
+        names = ["Results", "Curves", "Final numbers", "Config", "Paired", "Texts"]
         panels = (
+            lambda: results_panel(everything),
             lambda: curves_panel(groups, tasks, here),
-            lambda: bars_panel(groups, here),
+            lambda: bars_panel(everything, here),
             lambda: differences_panel(groups),
-            lambda: paired_panel(groups, tasks, here),
+            lambda: paired_panel(everything, tasks, here),
             lambda: texts_panel(groups, here, tasks),
         )
         for name, tab, draw in zip(names, st.tabs(names, key="tab", on_change="rerun", bind="query-params"), panels, strict=True):

@@ -22,8 +22,8 @@ MAP = "energy_map"
 DETAIL = ("Point", "Sampler bench", "Minima and barriers", "Moments", "Fit")
 
 
-def scene(here: frame.Cursor) -> Scene | None:
-    """Read what the cursor points at; None (and the right sentence) where nothing was recorded."""
+def scene(here: frame.Cursor, switch: Any) -> Scene | None:
+    """Read what the cursor points at; None (and the right sentence) where nothing was recorded. switch: where draws or means are chosen."""
     saved = snapshots.energy_iterations(here.run)
     at = here.nearest(saved)
     if at is None:
@@ -37,6 +37,8 @@ def scene(here: frame.Cursor) -> Scene | None:
     moments = snapshots.code_iterations(here.run)
     now, last = here.nearest(moments), max(moments, default=None)
     codes = latent_space.codes(here.run, now) if now is not None else None
+    with switch:
+        drawn = latent_space.codes_choice(codes)
     reference = codes if codes is not None else energy_panels.codes_of_reference(energy, at)
     walk = latent_space.chains_on(here.run, at, here.iteration, here.task) if here.task else None
     choice = choose(here, energy, reference, walk, saved, at)
@@ -44,7 +46,7 @@ def scene(here: frame.Cursor) -> Scene | None:
     plane = choice.plane(energy, basis, walk)
     means = (latent_space.energies(here.run, saved)[-1] if choice.fixed else energy).mean
     where = slices.extent(plane, basis.z, means, zoom=choice.zoom)
-    return Scene(here, energy, at, codes, basis, walk, choice, plane, where)
+    return Scene(here, energy, at, codes.as_draws() if codes is not None and drawn else codes, basis, walk, choice, plane, where)
 
 
 def picture(at: Scene) -> None:
@@ -81,7 +83,8 @@ def picture(at: Scene) -> None:
         name=f"{here.run.name}-energy-{at.iteration}",
         on_select=clicked if flat else "ignore",
     )
-    st.caption(alt + ("" if flat else " Chains are drawn at their true energy, codes at theirs: they need not lie on the surface."))
+    solid = "" if flat else " Chains are drawn at their true energy, codes at theirs: they need not lie on the surface."
+    st.caption(f"{alt}{solid} {latent_space.codes_words(at.codes) if 'codes' in choice.shown else ''}")
 
 
 def lay_on(at: Scene, figure: Any, flat: bool) -> None:
@@ -171,15 +174,16 @@ def energies_beside(at: Scene) -> None:
     figure = energies.histogram(groups, symbol=task)
     space = energies.gap(groups)
     if np.isfinite(space):
-        spread = float(np.std(groups["data codes"])) or 1.0
+        spread, error = float(np.std(groups["data codes"])) or 1.0, energies.gap_error(groups)
+        within = "within its noise" if abs(space) <= 2 * error else f"{space / spread:+.2f} standard deviations of the data"
         st.metric(
             f"Energy gap of {task}",
-            f"{space:+.2f} nats",
-            delta=f"{space / spread:+.2f} standard deviations of the data",
+            f"{space:+.2f} ± {error:.2f} nats",
+            delta=within,
             delta_color="off",
             delta_arrow="off",
-            help="Mean U of short-run samples less mean U of the data codes, as drawn below (dotted lines); 0: chains arrive where the "
-            "data lie. The data codes are of held-out texts: the energy was not fitted to them",
+            help="Mean U of short-run samples less mean U of the data codes, as drawn below (dotted lines), ± one standard error; 0: chains "
+            "arrive where the data lie. The data codes are of held-out texts: the energy was not fitted to them",
         )
     noted = health.diagnostic(at.here.run, "energy_gap", task)
     noted = noted[noted["iteration"] == at.iteration]
@@ -196,7 +200,7 @@ def energies_beside(at: Scene) -> None:
         words = f"Chains are those saved at iteration {at.chains.iteration:,}; replay is what was decoded from that draw."
     else:
         words = "The run saved no chains of this task on this energy: 64 were run here, with its K and step size."
-    if at.codes is not None and at.codes.logvar is None:
+    if at.codes is not None and at.codes.logvar is None and not at.codes.drawn:
         data = "The data codes are means of q(z|x): this run saved no variances, and draws from it would lie at higher U."
     else:
         data = "The data codes are one draw from q(z|x) for each held-out text of the probe."
@@ -220,13 +224,14 @@ def page() -> None:
         which = st.segmented_control("Energy", options, default=options[0], required=True, key="which", bind="query-params")
         if which == options[0]:
             energy_panels.point_input()
+        switch = st.container(key="energy_codes", width="content")
     if which == options[1]:
         with frame.panel("The answer energy"):
             answer_energy(here)
         return
     at: Scene | None = None
     with frame.panel("The latent energy"):
-        at = scene(here)
+        at = scene(here, switch)
     if at is None:
         return
     with st.container(key="beside_energy"):

@@ -6,11 +6,12 @@ from typing import Any
 
 import streamlit as st
 
-from workbench.app import cards, frame
+from workbench.app import answer_parts, cards, frame
 from workbench.app.cursor_line import cursor_line
 from workbench.app.store import CachedRun
 from workbench.views import timeline
-from workbench.views.scores import forgetting, forgetting_numbers, matrix
+from workbench.views.scores import baselines, causes, forgetting, forgetting_numbers, matrix
+from workbench.views.scores.measures import FORCED, GENERATED, NAMES
 
 CURVES = "forgetting_curves"
 SHOWN = 6
@@ -75,18 +76,41 @@ def curves_panel(here: frame.Cursor) -> None:
         on_select=lambda: point_clicked(CURVES),
         selection_mode="points",
     )
+    st.number_input(
+        "Go to iteration",
+        0,
+        max(last, here.iteration),
+        here.iteration,
+        key=f"goto_{here.run.name}_{here.iteration}",
+        width=170,
+        on_change=lambda: frame.go(it=st.session_state[f"goto_{here.run.name}_{here.iteration}"]),
+        help="The points of the curves by keyboard: the task is chosen in the sidebar",
+    )
     if not chosen["align"]:
         cursor_line(CURVES, forgetting.place(here.run, here.iteration, chosen["span"]), here.dark)
-    rows = len(here.run.table("eval"))
+    table = here.run.table("eval")
+    rows, items = len(table), table.loc[table["kind"] == FORCED, "n"].max()
     words = (
-        "The shaded area is the drop from the best so far (dotted)."
+        f"Lines: {NAMES[FORCED]}{f' (n = {int(items):,})' if items == items else ''}; diamonds: {NAMES[GENERATED]} at task ends with its 95 % "
+        "interval. The shaded area is the line's drop from its best so far (dotted)."
         if chosen["metric"] == "score" and chosen["lines"] != "smoothed"
         else ""
     )
     band = f" The band goes from the lowest to the highest of {len(seeds) + 1} seeds." if seeds else ""
-    st.caption(
-        f"{rows:,} evaluations, all loaded; scores are on a fixed subset. {words}{band} Click a point to read the replay of that moment."
-    )
+    st.caption(f"{rows:,} evaluations, all loaded. {words}{band} Click a point to read the replay of that moment.")
+
+
+def answers_panel(here: frame.Cursor) -> None:
+    """The likeliest cause of the drop at the cursor, what its task is answered now, and what it lost."""
+    st.subheader(f"Why is {here.task} where it is?", anchor=False)
+    st.text(causes.sentence(here.run, here.task, here.iteration))
+    others = causes.causes(here.run, here.task, here.iteration)[1:]
+    if others:
+        with st.expander(f"{len(others)} more that the rules see"):
+            for cause in others:
+                st.text(f"{cause.name}: {cause.sentence}")
+    answer_parts.lost_lines(here)
+    answer_parts.link(here)
 
 
 def replay_panel(here: frame.Cursor) -> None:
@@ -133,36 +157,48 @@ def replay_panel(here: frame.Cursor) -> None:
 
 def numbers_panel(here: frame.Cursor) -> None:
     st.subheader("In numbers", anchor=False)
-    values = forgetting_numbers.overall(here.run)
+    values, halves = forgetting_numbers.overall(here.run), forgetting_numbers.half_widths(here.run)
     formulas = {name: forgetting_numbers.FORMULAS[name.rstrip("0123456789")] for name in values}
-    with st.container(horizontal=True, gap="small", key="forgetting_numbers"):
-        for name, value in values.items():
-            st.metric(name, f"{value:.1f}" if value is not None else "–", help=formulas[name][0], border=True, width=132)
+    by_end = [name for name in values if name in forgetting_numbers.BY_END]
+    for kind, names in ((GENERATED, by_end), (FORCED, [name for name in values if name not in by_end])):
+        words = "at task ends, all test items; ±: 95 % over the items" if kind == GENERATED else "by iteration, the fixed subset"
+        st.caption(f"**{NAMES[kind].capitalize()}**, {words}")
+        with st.container(horizontal=True, gap="small", key=f"forgetting_numbers_{kind}"):
+            for name in names:
+                value, half = values[name], halves.get(name)
+                shown = f"{value:.1f}" + (f" ± {half:.1f}" if half is not None else "") if value is not None else "–"
+                st.metric(name, shown, help=formulas[name][0], border=True, width=210 if half is not None else 132)
     with st.popover("How they are made", type="tertiary", icon=":material/function:", on_change="rerun", key="how") as how:
         if how.open:
             name = st.segmented_control("Number", list(values), default=next(iter(values)), required=True, key="how_number")
             explain(here, name, formulas[name])
     if len(here.tasks) > 1:
         st.caption(
-            "In points (0 to 100). A dash: not defined for this run so far. ACC, Forgetting, BWT and FWT use generated answers at "
-            "task ends; the others the score by iteration."
+            "In points (0 to 100). A dash: not defined for this run so far. The two measures differ by some ten points and can rank methods "
+            "differently: never compare a number of one row with one of the other."
         )
 
 
 def task_table(here: frame.Cursor) -> None:
     st.subheader("Task by task", anchor=False)
-    frame.frame_table(
-        forgetting_numbers.per_task(here.run),
-        key="per_task",
-        name=f"{here.run.name}-per-task",
-        alt="Metrics of each task",
-        placeholder="–",
-        column_config={
-            name: st.column_config.NumberColumn(format="%.1f")
-            for name in forgetting_numbers.PER_TASK
-            if name not in ("task", "at iteration")
-        },
-    )
+    tables = {
+        GENERATED: ("at task ends, all test items; low and high: 95 % interval of the last", forgetting_numbers.per_task(here.run)),
+        FORCED: ("by iteration, the fixed subset", forgetting_numbers.per_task_by_iteration(here.run)),
+    }
+    for kind, (words, table) in tables.items():
+        st.caption(f"**{NAMES[kind].capitalize()}**, {words}")
+        frame.frame_table(
+            table,
+            key=f"per_task_{kind}",
+            name=f"{here.run.name}-per-task-{NAMES[kind].replace(' ', '-')}",
+            alt=f"{NAMES[kind]} of each task",
+            placeholder="–",
+            column_config={
+                name: st.column_config.NumberColumn(format="%.1f") for name in table if name not in ("task", "n", "at iteration")
+            },
+        )
+    if sentence := baselines.why_not(here.run):
+        st.caption(f"What one answer to every question would score is not known: {sentence}")
 
 
 def explain(here: frame.Cursor, name: str, formula: tuple[str, str]) -> None:
@@ -173,7 +209,7 @@ def explain(here: frame.Cursor, name: str, formula: tuple[str, str]) -> None:
 
 
 def gaps_panel(here: frame.Cursor) -> None:
-    st.subheader("Stability gap, switch by switch", anchor=False)
+    st.subheader(f"Stability gap of the {NAMES[FORCED]}, switch by switch", anchor=False)
     st.caption(
         "The drop of an old task right after a new one begins, and whether it came back (De Lange et al., 2023). "
         "Counted in iterations; area in points × iterations."
@@ -203,16 +239,18 @@ def gaps_panel(here: frame.Cursor) -> None:
 
 
 def matrix_panel(here: frame.Cursor) -> None:
-    st.subheader("Score matrix", anchor=False)
-    figure = here.run.remember(f"matrix {here.dark}", ("eval",), lambda: matrix.figure(here.run, dark=here.dark))
+    st.subheader(f"Matrix of the {NAMES[matrix.kind_of(here.run)]}", anchor=False)
+    figure = here.run.remember(f"matrix {here.dark}", ("eval", "predictions"), lambda: matrix.figure(here.run, dark=here.dark))
     frame.chart(
         figure,
         key="forgetting_matrix",
-        alt="Score on each task after each task was learnt",
+        alt=f"{NAMES[matrix.kind_of(here.run)]} on each task after each task was learnt",
         data=lambda: matrix.frame(here.run),
+        name=f"{here.run.name}-matrix",
         on_select=lambda: point_clicked("forgetting_matrix"),
     )
-    st.caption("Framed: right after learning. Above it: before the task was learnt. Click a cell to go there.")
+    st.caption(matrix.words(here.run))
+    answer_parts.link(here)
 
 
 here = frame.header(
@@ -227,6 +265,8 @@ with frame.panel("The curves"):
     if len(timeline.task_ends(here.run.table("eval"))) < 2:
         st.info("Forgetting needs a second task; the learning curve is shown.", icon=":material/hourglass_empty:")
     curves_panel(here)
+with frame.panel("The answers of this moment"):
+    answers_panel(here)
 with frame.panel("The replay of this moment"):
     replay_panel(here)
 left, right = frame.beside([3, 2], "numbers")

@@ -15,6 +15,7 @@ from workbench.runs.schema import RunError
 from workbench.views.energy import latent_map as latents
 from workbench.views.energy import slices, snapshots
 from workbench.views.energy.slices import Slice
+from workbench.views.energy.snapshots import Codes
 
 MAP = "latent_map"
 
@@ -30,29 +31,34 @@ class Placed(NamedTuple):
 
 
 @st.cache_resource(max_entries=8, show_spinner="Placing the points")
-def _points(path: str, files: Signature, iteration: int, tasks: tuple[str, ...]) -> Placed:
+def _points(path: str, files: Signature, iteration: int, tasks: tuple[str, ...], drawn: bool) -> Placed:
     run = CachedRun(Path(path))
-    moment = snapshots.at_or_before(snapshots.code_iterations(run), iteration)
-    codes = latent_space.codes(run, moment) if moment is not None else None
+    means = _codes(run, iteration)
+    codes = means.as_draws() if means is not None and drawn else means
     walks = []
     for task in tasks:
-        drawn = [value for value in snapshots.chain_iterations(run, task) if value <= iteration]
-        walks += [latent_space.chains(run, max(drawn), task)] if drawn else []
+        known = [value for value in snapshots.chain_iterations(run, task) if value <= iteration]
+        walks += [latent_space.chains(run, max(known), task)] if known else []
     dim = codes.z.shape[1] if codes is not None else (walks[0].z.shape[2] if walks else 0)
     walks = [walk for walk in walks if walk.z.shape[2] == dim]
     rows, z = latents.points(codes, walks, run.table("samples"), latent_space.real_texts(run), latent_space.mean_ratings(run))
     kept = latents.thinned(rows)
     total, rows, z = len(rows), rows.iloc[kept].reset_index(drop=True), z[kept]
     at = snapshots.at_or_before(snapshots.energy_iterations(run), iteration)
-    known = latent_space.energies(run, [at]) if at is not None and len(rows) else []
-    rows = latents.with_energy(rows, z, known[0] if known else None)
+    energies = latent_space.energies(run, [at]) if at is not None and len(rows) else []
+    rows = latents.with_energy(rows, z, energies[0] if energies else None)
     plane = None
     if len(rows):
-        base = codes.z if codes is not None else z
+        base = means.z if means is not None else z  # the same axes for draws and means
         plane = slices.dims_plane(base, 0, min(1, dim - 1)) if dim <= 2 else slices.principal_plane(base)
     return Placed(
         rows, z, total, plane, _moments(codes.iteration if codes is not None else None, sorted({walk.iteration for walk in walks}))
     )
+
+
+def _codes(run: CachedRun, iteration: int) -> Codes | None:
+    moment = snapshots.at_or_before(snapshots.code_iterations(run), iteration)
+    return latent_space.codes(run, moment) if moment is not None else None
 
 
 def _moments(codes: int | None, chains: list[int]) -> str:
@@ -81,32 +87,29 @@ def _projection(file: str, signature: Signature) -> pd.DataFrame:
 
 
 def controls(has_umap: bool, origins: list[str]) -> tuple[str, str, str, list[str]]:
-    with st.container(horizontal=True, vertical_alignment="bottom", gap="medium", key="map_controls"):
-        coloring = (
-            st.segmented_control(
-                "Colour",
-                list(latents.COLORINGS),
-                default="task",
-                required=True,
-                key="by",
-                bind="query-params",
-            )
-            or "task"
-        )
-        kind = "PCA"
-        if has_umap:
-            kind = (
-                st.segmented_control("Projection", ["PCA", "UMAP"], default="PCA", required=True, key="proj", bind="query-params") or "PCA"
-            )
-        shown = st.pills(
-            "Points",
-            origins,
-            selection_mode="multi",
-            default=origins,
-            key="origins",
+    coloring = (
+        st.segmented_control(
+            "Colour",
+            list(latents.COLORINGS),
+            default="task",
+            required=True,
+            key="by",
             bind="query-params",
         )
-        words = st.text_input("Search texts", key="find", bind="query-params", placeholder="every word must occur", width=240)
+        or "task"
+    )
+    kind = "PCA"
+    if has_umap:
+        kind = st.segmented_control("Projection", ["PCA", "UMAP"], default="PCA", required=True, key="proj", bind="query-params") or "PCA"
+    shown = st.pills(
+        "Points",
+        origins,
+        selection_mode="multi",
+        default=origins,
+        key="origins",
+        bind="query-params",
+    )
+    words = st.text_input("Search texts", key="find", bind="query-params", placeholder="every word must occur", width=240)
     return coloring, kind, words or "", list(shown or origins)
 
 
@@ -167,9 +170,12 @@ def page() -> None:
     here = frame.header("Latent map", code=frame.snippet("energy.latent_map"))
     run = here.run
     with frame.panel("The map"):
-        placed = _points(
-            str(run.path), run.signature("latents", "chains", "weights", "samples", "ratings"), here.iteration, tuple(here.tasks)
-        )
+        codes = _codes(run, here.iteration)
+        row = st.container(horizontal=True, vertical_alignment="bottom", gap="medium", key="map_controls")
+        with row:
+            drawn = latent_space.codes_choice(codes)
+        files = run.signature("latents", "chains", "weights", "samples", "ratings")
+        placed = _points(str(run.path), files, here.iteration, tuple(here.tasks), drawn)
         rows, z, total, plane, moments = placed
         if rows.empty or plane is None:
             running = run.status == "running"
@@ -181,7 +187,9 @@ def page() -> None:
             )
             return
         umap = projection(run, rows)
-        coloring, kind, words, origins = controls(umap is not None, [name for name in latents.ORIGINS if name in set(rows["origin"])])
+        present = [name for name in latents.ORIGINS if name in set(rows["origin"])]
+        with row:
+            coloring, kind, words, origins = controls(umap is not None, present)
         visible = rows["origin"].isin(origins).to_numpy(copy=True)
         xy, labels = (
             (umap, ("UMAP 1", "UMAP 2")) if kind == "UMAP" and umap is not None else (plane.project(z), (plane.x_label, plane.y_label))
@@ -220,7 +228,8 @@ def page() -> None:
             else "UMAP saved with the run, of the probe codes only"
         )
         st.caption(
-            f"{latents.shown_words(len(part), total)}.{found} {axes}. {moments} Distances on a map mislead; neighbours below are by "
+            f"{latents.shown_words(len(part), total)}.{found} {axes}. {moments} "
+            f"{latent_space.codes_words(codes.as_draws() if codes is not None and drawn else codes)} Distances on a map mislead; neighbours below are by "
             f"distance in all {z.shape[1]} dimensions."
         )
     with frame.panel("The selection"):

@@ -12,12 +12,13 @@ from workbench.app import frame
 from workbench.app.store import CachedRun
 from workbench.views import style, timeline
 from workbench.views.scores import curves
+from workbench.views.scores.measures import FORCED, NAMES
 from workbench.views.studies import health
 from workbench.views.text import in_markdown
 
 SCORE = (
-    "Mean over the tasks begun, on a fixed subset of the test set, with teacher forcing. The average score of the Overview is of answers "
-    "generated to the whole test set"
+    "Mean over the tasks begun, on a fixed subset of the test set, with teacher forcing. The average score of the Overview is another "
+    "measure: of answers generated to the whole test set"
 )
 GAP = (
     "Mean U of short-run samples less mean U of the codes that the energy was fitted to, in nats, of the task where it is furthest from 0 "
@@ -59,7 +60,7 @@ def chart(run: Any, what: str, share: float, dark: bool) -> None:
             x=alt.X("iteration:Q", title="iteration"),
             y=alt.Y(
                 "value:Q",
-                title=f"{what}, fixed subset" if mean else what,
+                title=f"mean {NAMES[FORCED]}" if mean else what,
                 scale=alt.Scale(zero=False, domain=[0, 100]) if mean else alt.Scale(zero=False),
             ),
             color=color,
@@ -83,7 +84,7 @@ def card(run: Any, what: str, share: float, dark: bool) -> None:
             gap = now.energy_gap
             for label, value, form, help_ in (
                 ("Loss", now.loss, ".3f", None),
-                ("Mean score, fixed subset", now.score, ".1f", SCORE),
+                (f"Mean {NAMES[FORCED]}", now.score, ".1f", SCORE),
                 (f"Widest energy gap, codes of the fit: {in_markdown(gap.task)}" if gap else "Energy gap", gap and gap.value, "+.2f", GAP),
             ):
                 st.metric(label, format(value, form) if value is not None else "–", width="content", help=help_)
@@ -96,6 +97,11 @@ def card(run: Any, what: str, share: float, dark: bool) -> None:
 
 def cards(here: frame.Cursor, what: str, share: float) -> None:
     runs = frame.all_runs()
+    if not runs:
+        frame.no_runs()
+        return
+    if not here.runs:
+        st.rerun()  # the first run of this folder has appeared: the sidebar gets its cursor
     live = [info for info in runs if info.status == "running"]
     if not live:
         st.info("No run has written in the last minute.", icon=":material/sensors_off:")
@@ -115,13 +121,10 @@ def cards(here: frame.Cursor, what: str, share: float) -> None:
 here = frame.header(
     "Live", needs_run=False, about="Runs that are writing now. Looked at every five seconds; a chart changes only when rows arrived."
 )
-if not here.runs:
-    frame.no_runs()
-    st.stop()
 with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
     what = st.segmented_control("Show", ["loss", "mean score"], default="loss", required=True, key="live_series", bind="query-params")
     window = st.segmented_control("Window", list(WINDOWS), default="All", required=True, key="live_window", bind="query-params")
     follow = st.segmented_control("Update", ["Follow", "Hold"], default="Follow", required=True, key="follow", bind="query-params")
-any_running = any(info.status == "running" for info in here.runs)
 with frame.panel("The runs"), np.errstate(all="ignore"):
-    st.fragment(cards, run_every=5 if follow == "Follow" and any_running else None)(here, what, WINDOWS[window])
+    # Looked at even while nothing runs: a run that begins appears by itself.
+    st.fragment(cards, run_every=5 if follow == "Follow" else None)(here, what, WINDOWS[window])

@@ -7,11 +7,12 @@ import re
 import numpy as np
 import streamlit as st
 
-from workbench.app import frame
+from workbench.app import answer_parts, frame
 from workbench.app.cursor_line import cursor_line
 from workbench.runs import metrics
 from workbench.views import timeline
-from workbench.views.scores import curves, matrix
+from workbench.views.scores import curves, forgetting_numbers, matrix
+from workbench.views.scores.measures import ABOUT, FORCED, GENERATED, NAMES
 from workbench.views.studies import health
 from workbench.views.text import in_markdown
 
@@ -34,8 +35,12 @@ def change(now: float | None, before: float | None, decimals: int = 1) -> str | 
     return f"{step:+.{decimals}f} since the task before"
 
 
+def plus_minus(half: float | None) -> str:
+    return f" ± {half:.1f}" if half is not None and np.isfinite(half) else ""
+
+
 def four_numbers(here: frame.Cursor) -> None:
-    """Average score, average forgetting, worst task, energy gap; each against the state after the task before."""
+    """Average score, average forgetting, worst task, energy gap; each against the state after the task before. Scores are answer scores."""
     tasks, cells = matrix.scores(here.run)
     k = metrics.done(cells)
     if k == 0:
@@ -46,41 +51,46 @@ def four_numbers(here: frame.Cursor) -> None:
     worst = int(np.nanargmin(last))
     old = float(cells[k - 2, worst]) if k > 1 and worst < k - 1 else None
     gap = health.widest_gap(here.run)
+    halves = forgetting_numbers.half_widths(here.run)
+    own = matrix.frame(here.run).set_index(["after", "task"]).loc[(tasks[k - 1], tasks[worst])]
     with st.container(key="cards_overview"):
         one, two, three, four = st.columns(4)
     one.metric(
         "Average score",
-        number(metrics.average_score(now)),
+        number(metrics.average_score(now)) + plus_minus(halves.get("ACC")),
         change(metrics.average_score(now), metrics.average_score(before)),
         border=True,
-        help="ACC: mean score over the tasks learnt",
+        help="ACC: mean answer score over the tasks learnt; ±: 95 % over the test items",
     )
     two.metric(
         "Average forgetting",
-        number(metrics.forgetting(now)),
+        number(metrics.forgetting(now)) + plus_minus(halves.get("Forgetting")),
         change(metrics.forgetting(now), metrics.forgetting(before)),
         delta_color="inverse",
         border=True,
-        help="Mean drop from the best score after learning to the last one",
+        help="Mean drop from the best answer score after learning to the last one; ±: 95 % over the test items",
     )
     three.metric(
         f"Worst task: {tasks[worst]}",
-        number(float(last[worst])),
+        number(float(last[worst])) + plus_minus((own["high"] - own["low"]) / 2),
         change(float(last[worst]), old),
         border=True,
-        help="The task with the lowest score now",
+        help="The task with the lowest answer score now",
     )
     four.metric(
         f"Widest energy gap: {in_markdown(gap.task)}" if gap else "Energy gap",
-        f"{gap.value:+.2f}" if gap else "–",
-        change(gap.value, gap.before, 2) if gap else None,
+        (f"{gap.value:+.2f}" + (f" ± {gap.error:.2f}" if gap.error is not None else "")) if gap else "–",
+        ("within its noise" if gap.within_noise else change(gap.value, gap.before, 2)) if gap else None,
         delta_color="off",
+        delta_arrow="off" if gap and gap.within_noise else "auto",
         border=True,
         help="Of the tasks learnt, the one furthest from 0: mean U of short-run samples less mean U of the codes that the energy was "
         "fitted to, in nats. Near 0: the fit holds where it was made. On held-out codes it is another number: see the Energy page",
     )
+    n = f" (n = {int(own['n']):,} a task)" if own["n"] == own["n"] else ""
+    kind = matrix.kind_of(here.run)
     st.caption(
-        "Scores: answers generated to the whole test set, after the last task learnt."
+        f"{NAMES[kind].capitalize()}: {ABOUT[kind]}{n}; here after the last task learnt."
         + (" Energy gap: on the codes of the fit." if gap else "")
     )
 
@@ -90,24 +100,29 @@ def timeline_panel(here: frame.Cursor) -> None:
     frame.chart(
         figure,
         key="mean_score",
-        alt="Mean score of the tasks begun so far by iteration, over the bands in which each task was learnt",
+        alt=f"Mean {NAMES[FORCED]} of the tasks begun so far by iteration, and mean {NAMES[GENERATED]} at task ends",
         data=lambda: curves.mean_score(here.run),
         name=f"{here.run.name}-mean-score",
     )
     cursor_line("mean_score", here.iteration, here.dark)
-    st.caption("On a fixed subset of the test set, with teacher forcing: it need not end at the average score above.")
+    st.caption(
+        f"Line: {NAMES[FORCED]}, on a fixed subset of the test set, with teacher forcing. Diamonds: {NAMES[GENERATED]}, as above. "
+        "They are two measures, and need not agree."
+    )
 
 
 def matrix_panel(here: frame.Cursor) -> None:
-    figure = here.run.remember(f"matrix {here.dark}", ("eval",), lambda: matrix.figure(here.run, dark=here.dark))
+    figure = here.run.remember(f"matrix {here.dark}", ("eval", "predictions"), lambda: matrix.figure(here.run, dark=here.dark))
     frame.chart(
         figure,
         key="matrix",
-        alt="Score on each task after each task was learnt",
+        alt=f"{NAMES[matrix.kind_of(here.run)]} on each task after each task was learnt",
         data=lambda: matrix.frame(here.run),
+        name=f"{here.run.name}-matrix",
         on_select=cell_clicked,
     )
-    st.caption("Framed: right after learning. Above it: before the task was learnt. Click a cell to go there.")
+    st.caption(matrix.words(here.run))
+    answer_parts.link(here)
 
 
 TERM = re.compile(r"loss(_\w{1,30})?|grad_norm", re.ASCII)
@@ -159,7 +174,7 @@ def health_tab(here: frame.Cursor) -> None:
         health.timings_figure(here.run, here.dark),
         key="timings",
         alt="Seconds of each phase by task",
-        data=lambda: here.run.table("timings"),
+        data=lambda: health.seconds_by_task(here.run),
     )
 
 
@@ -191,7 +206,7 @@ for tab, (name, draw) in zip(tabs, TABS.items(), strict=True):
             continue
         left, right = frame.beside([3, 2], "scores")
         with left, frame.panel("The mean score"):
-            st.subheader("Mean score of the tasks begun so far", anchor=False)
+            st.subheader("Mean over the tasks begun so far", anchor=False)
             timeline_panel(here)
             ends = timeline.task_ends(here.run.table("eval"), here.tasks)
             with st.container(horizontal=True, gap="small"):
@@ -205,5 +220,5 @@ for tab, (name, draw) in zip(tabs, TABS.items(), strict=True):
                         icon=":material/flag:",
                     )
         with right, frame.panel("The matrix"):
-            st.subheader("Score matrix", anchor=False)
+            st.subheader(f"Matrix of the {NAMES[matrix.kind_of(here.run)]}", anchor=False)
             matrix_panel(here)

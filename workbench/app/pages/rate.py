@@ -18,7 +18,7 @@ QUESTIONS = {"fluency": "Fluency", "fits": "Fits its task", "better": "Better of
 
 def real_of(name: str) -> replay.Reference:
     run = frame.open_run(name)
-    return replay.reference(run.config if run is not None else {})
+    return replay.reference(run.config, run.path) if run is not None else replay.reference({})
 
 
 @st.cache_resource(max_entries=32, show_spinner="Shuffling the deck")

@@ -30,7 +30,7 @@ def compared(path: str, signature: Any, iteration: int, _samples: Frame, _real: 
 
 
 def real_of(run: Any) -> replay.Reference:
-    return replay.reference(run.config)
+    return replay.reference(run.config, run.path)
 
 
 def rated_rows(run: Any, iteration: int, scale: str) -> tuple[Frame, Frame]:

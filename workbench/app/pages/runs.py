@@ -19,13 +19,22 @@ COLUMN_CONFIG = {
     "name": st.column_config.TextColumn("run", width=245),
     "status": st.column_config.TextColumn("status", width="small"),
     "iterations": st.column_config.NumberColumn("iterations", format="localized"),
-    "acc": st.column_config.NumberColumn("ACC", width=70, format="%.1f", help="mean score over the tasks learnt, after the last of them"),
-    "forgetting": st.column_config.NumberColumn(
-        "forgetting", format="%.1f", help="mean drop from the best score after learning to the last one"
+    "acc": st.column_config.NumberColumn(
+        "ACC",
+        width=70,
+        format="%.1f",
+        help="mean answer score over the tasks learnt, after the last of them: answers generated to the whole test set",
     ),
-    "min_acc": st.column_config.NumberColumn("min-ACC", format="%.1f", help="mean over old tasks of the worst score since each was learnt"),
+    "forgetting": st.column_config.NumberColumn(
+        "forgetting", format="%.1f", help="mean drop of the answer score from its best after learning to the last one"
+    ),
+    "min_acc": st.column_config.NumberColumn(
+        "min-ACC, forced",
+        format="%.1f",
+        help="another measure than ACC: mean over old tasks of the worst teacher-forced match since each was learnt, on a fixed subset",
+    ),
     "size_mb": st.column_config.NumberColumn("MB", format="%.1f"),
-    "curve": st.column_config.LineChartColumn("mean score", y_min=0, y_max=100, width="small", help="over the run"),
+    "curve": st.column_config.LineChartColumn("match", y_min=0, y_max=100, width="small", help="mean teacher-forced match over the run"),
 }
 
 
@@ -139,7 +148,7 @@ def details(here: frame.Cursor) -> None:
     summary, about = info.summary, info.info
     scores, words, more = frame.beside([3, 5, 4], "run")
     with scores, st.container(horizontal=True, gap="small"):
-        for label, value in (("ACC", summary.average_score), ("Forgetting", summary.forgetting), ("min-ACC", summary.min_acc)):
+        for label, value in (("ACC", summary.average_score), ("Forgetting", summary.forgetting), ("min-ACC, forced", summary.min_acc)):
             st.metric(label, f"{value:.1f}" if value is not None else "–", width="content")
     seconds = f"{summary.seconds:,.0f} s" if summary.seconds is not None else "–"
     with words:
@@ -152,6 +161,7 @@ def details(here: frame.Cursor) -> None:
         with st.container(horizontal=True, gap="small"):
             frame.link("overview", "Overview", icon=":material/dashboard:")
             frame.link("forgetting", "Forgetting", icon=":material/trending_down:")
+            frame.link("answers", "Answers", icon=":material/quiz:")
             frame.link("replay", "Replay", icon=":material/history:")
         for sentence in summary.warnings:
             st.text(f"⚠ {sentence}")

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from plotly.subplots import make_subplots
 
 from workbench.views import style
-from workbench.views.energy.mixing import NESTED_LIMIT, Nested
+from workbench.views.energy.mixing import Nested, change_of_median
 from workbench.views.energy.saved import SavedEnergy
 from workbench.views.energy.snapshots import Chains, at_or_before, chain_iterations, energy_iterations, load_chains, load_energy
 from workbench.views.text import in_figure, shorten
@@ -19,7 +19,11 @@ from workbench.views.text import in_figure, shorten
 Array = NDArray[Any]
 
 WORST = 12
-THRESHOLDS = {"rhat_nested": NESTED_LIMIT, "ess": 100.0, "stuck": 0.05, "acceptance": 0.5}
+THRESHOLDS = {"stuck": 0.05, "acceptance": 0.5}
+
+
+RECORDED_RHAT = "start remembered at the last step (mean over dimensions, one draw a chain)"
+"""The number that a run records under rhat_nested. It is not the nested R-hat of the page, which is over half of the steps and a dimension."""
 
 
 def stuck_share(chains: Chains) -> float:
@@ -86,22 +90,41 @@ def energy_figure(
     return go.Figure({"data": traces, "layout": layout})
 
 
-def enough_steps(bands: pd.DataFrame, data_energy: Array) -> str:
-    """Is K enough? In one or two sentences from the medians."""
-    median = bands["q50"].to_numpy()
-    steps = len(median) - 1
+def enough_steps(energy: Array, data_energy: Array) -> str:
+    """Is K enough? In one or two sentences from the medians of energy [steps + 1, chains], each against its own standard error.
+
+    Levelled off is said only where a change as large as a tenth of the whole way (at least 0.25 nats) would have been seen.
+    """
+    steps = len(energy) - 1
     if steps < 4:
         return "Too few steps to tell."
-    tail, total = abs(median[-1] - median[-1 - max(steps // 4, 1)]), abs(median[-1] - median[0])
-    settled = tail <= max(0.1 * total, 0.25)
-    words = (
-        f"The median energy {'has levelled off' if settled else 'is still changing'} at step {steps} ({tail:.2f} nats over the "
-        "last quarter of the steps). "
-    )
+    moved, error = change_of_median(energy[-1 - max(steps // 4, 1)], energy[-1])
+    total = abs(float(np.nanmedian(energy[-1]) - np.nanmedian(energy[0])))
+    allowed = max(0.1 * total, 0.25)
+    if abs(moved) > max(2 * error, allowed):
+        said = "is still changing"
+    elif abs(moved) + 2 * error <= allowed:
+        said = "has levelled off"
+    else:
+        said = f"changes no more than its own noise, and {energy.shape[1]} chains are too few to say that it has levelled off"
+    words = f"At step {steps} the median energy {said} ({moved:+.2f} ± {error:.2f} nats over the last quarter of the steps; ±: one standard error). "
     if len(data_energy):
-        away = median[-1] - float(np.median(data_energy))
-        words += f"It ends {abs(away):.2f} nats {'above' if away > 0 else 'below'} the data's median."
+        away, noise = median_apart(energy[-1], data_energy)
+        words += (
+            f"It ends {abs(away):.2f} ± {noise:.2f} nats {'above' if away > 0 else 'below'} the data's median"
+            f"{'' if abs(away) > 2 * noise else ', within the noise'}."
+        )
     return words
+
+
+def median_apart(ends: Array, data: Array, draws: int = 400) -> tuple[float, float]:
+    """Median of ends [n] less that of data [m], and its standard error by a bootstrap over both."""
+    rng = np.random.default_rng(0)
+    own, other = (values[np.isfinite(values)].astype(np.float64) for values in (ends, data))
+    if not len(own) or not len(other):
+        return float("nan"), float("nan")
+    drawn = [np.median(values[rng.integers(len(values), size=(draws, len(values)))], axis=1) for values in (own, other)]
+    return float(np.median(own) - np.median(other)), float((drawn[0] - drawn[1]).std())
 
 
 def traces(
@@ -148,10 +171,10 @@ def over_time(
     recorded: Any = diagnostics
     last = rows.sort_values("step").groupby("iteration", as_index=False).last() if len(rows) else rows
     named = recorded[(recorded["name"] == "acceptance") & recorded["subject"].isin([task, ""])] if len(recorded) else recorded
-    frame = last[["iteration", "rhat_nested", "ess", "stuck", "moved_mean"]].copy()
+    frame = last[["iteration", "rhat_nested", "stuck", "moved_mean"]].copy()
     if len(named):
         frame = frame.merge(_last_values(named), on="iteration", how="left")
-    names = {"rhat_nested": "nested R̂", "ess": "ESS", "stuck": "stuck share", "moved_mean": "distance moved", "acceptance": "acceptance"}
+    names = {"rhat_nested": RECORDED_RHAT, "stuck": "stuck share", "moved_mean": "distance moved", "acceptance": "acceptance"}
     shown = [name for name in names if name in frame and frame[name].notna().any()]
     if not shown:
         return style.empty("No chain diagnostics were recorded for this task."), frame
@@ -183,14 +206,14 @@ def verdict(nested_: Nested | None, chains: Chains, energy: SavedEnergy | None) 
     """(name, value with its threshold, whether it is fine) of each diagnostic at this moment."""
     rows = []
     if nested_ is not None and np.isfinite(nested_.rhat).any():
-        worst = float(np.nanmax(nested_.rhat))
-        rows.append(("Nested R̂, worst dimension", f"{worst:.2f} (below {THRESHOLDS['rhat_nested']:g})", worst < THRESHOLDS["rhat_nested"]))
-        least = float(np.nanmin(nested_.ess))
+        worst, (low, high) = float(np.nanmax(nested_.rhat)), nested_.plain.rhat
+        rows.append(("Nested R̂, worst dimension", f"{worst:.2f}; F = 0 gives {low:.2f} to {high:.2f}", worst <= high))
+        least, most = nested_.plain.ess
         rows.append(
             (
-                "ESS, worst dimension",
-                f"{least:,.0f} of {nested_.w.shape[0] * max(nested_.steps // 2, 4):,} draws (above {THRESHOLDS['ess']:g})",
-                least > THRESHOLDS["ess"],
+                "Effective sample size",
+                f"{nested_.effective:,.0f} of {nested_.w.shape[0] * max(nested_.steps // 2, 4):,} draws; F = 0 gives {least:,.0f} to {most:,.0f}",
+                nested_.effective >= least,
             )
         )
     stuck = stuck_share(chains)

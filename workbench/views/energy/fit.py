@@ -26,6 +26,7 @@ COLUMNS = {
     "chains": "chains saved whole",
     "f_gap": "mean F at the chains' ends less mean F at held-out codes, nats; above 0: the energy prefers places where no real text is",
     "u_gap": "mean U at the chains' ends less mean U at held-out codes, nats",
+    "u_gap_error": "standard error of u_gap: of so many codes and chains; within two of them nothing is told apart from 0",
     "code_variance": "of held-out codes in the whitened coordinates of the task, mean over dimensions; 1: as the codes of the fit",
     "code_kurtosis": "of the same, excess over a Gaussian's",
     "code_distance": "from the task's mean to the mean of held-out codes, standard deviations in all dimensions together",
@@ -64,9 +65,11 @@ def _compared(energy: SavedEnergy, task: str, held_out: Array, ends: Array) -> d
     }
     if len(ends) < 2:
         return found
+    reached, known = energy.energy(ends, task), energy.energy(held_out, task)
     return found | {
         "f_gap": float(energy.neg_energy(ends, task).mean() - energy.neg_energy(held_out, task).mean()),
-        "u_gap": float(energy.energy(ends, task).mean() - energy.energy(held_out, task).mean()),
+        "u_gap": float(reached.mean() - known.mean()),
+        "u_gap_error": float(np.sqrt(reached.var(ddof=1) / len(ends) + known.var(ddof=1) / len(held_out))),
         "end_variance": float(energy.to_w(ends, task).var(axis=0, ddof=1).mean()),
     }
 

@@ -14,7 +14,7 @@ from workbench.views.text import in_figure
 
 Array = NDArray[Any]
 
-BELOW = {"orientation": "h", "yanchor": "top", "y": -0.22, "xanchor": "left", "x": 0}
+BELOW = {"orientation": "h", "yanchor": "top", "y": -0.3, "xanchor": "left", "x": 0}
 FEW = 30
 """Groups smaller than this are drawn as ticks: a density of so few would mislead."""
 
@@ -58,10 +58,18 @@ def histogram(groups: Mapping[str, Array], *, symbol: str, colors: Mapping[str, 
         figure.add_trace(go.Scatter(x=values, y=height, mode="markers", name=label, marker=tick, hovertemplate="%{x:.2f} nats"))
     figure.update_xaxes(title_text=f"U of {in_figure(symbol, 40)} in nats (lower = more probable)")
     figure.update_yaxes(title_text="density", zeroline=True)
-    return figure.update_layout(height=400, margin={"t": 16, "b": 110}, legend=BELOW)
+    return figure.update_layout(height=430, margin={"t": 16, "b": 140}, legend=BELOW)
 
 
 def gap(groups: Mapping[str, Array]) -> float:
     """Mean U of the short-run samples less mean U of the data codes, in nats; NaN where one is missing."""
     samples, data = np.asarray(groups.get("short-run samples", [])), np.asarray(groups.get("data codes", []))
     return float(samples.mean() - data.mean()) if len(samples) and len(data) else float("nan")
+
+
+def gap_error(groups: Mapping[str, Array]) -> float:
+    """Standard error of `gap`: both means are of some tens of draws. NaN where a group has fewer than two."""
+    samples, data = np.asarray(groups.get("short-run samples", [])), np.asarray(groups.get("data codes", []))
+    if min(len(samples), len(data)) < 2:
+        return float("nan")
+    return float(np.sqrt(samples.var(ddof=1) / len(samples) + data.var(ddof=1) / len(data)))

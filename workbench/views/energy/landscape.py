@@ -43,6 +43,10 @@ def value_at(energy: SavedEnergy, z: Array, part: str, symbol: str) -> Array:
     return {"U": energy.energy, "F": energy.neg_energy, "reference": energy.reference_energy}[part](z, symbol)
 
 
+BAR = {"lenmode": "pixels", "len": 310, "y": 1, "yanchor": "top"}
+"""A colour bar as long as the map is in the narrowest page: the map keeps its shape, and a bar of the figure's length would outgrow it."""
+
+
 def heatmap(
     values: Array, where: Range, slice_: Slice, part: str, colors: tuple[float, float], *, title: str = "", difference: bool = False
 ) -> go.Figure:
@@ -51,6 +55,7 @@ def heatmap(
         "title": {"text": "difference in nats" if difference else SIGNS[part].split(":")[0], "side": "right"},
         "thickness": 12,
         "outlinewidth": 0,
+        **BAR,
     }
     # One dict, made into a figure once: several times faster than plotly's updates, and the slider waits for it.
     layout = {"coloraxis": _coloraxis(colors, part, bar, difference), "height": 640, "margin": {"r": 24, "b": 90}, "legend": BELOW}

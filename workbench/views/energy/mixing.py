@@ -1,15 +1,17 @@
 """How well short chains mix, measured by running chains anew on the saved energy.
 
 Plain R-hat compares chains with the spread within each; at some 20 steps a chain has hardly moved within itself, and the number
-says nothing. Nested R-hat (Margossian et al. 2024) compares GROUPS of chains that began at the same point: it falls to 1 when
-the starts are forgotten. It needs such groups, so `nested` runs them. `continue_chains` goes on with the saved chains instead:
-what still changes after K steps is what a short run does not know.
+says nothing. Nested R-hat (Margossian et al. 2024) compares GROUPS of chains that began at the same point: it falls towards 1 when
+the starts are forgotten. It needs such groups, so `nested` runs them. Chains that share a start are not independent draws: the
+effective sample size is counted from how far the means of the starts differ. What both give for F = 0, a plain Gaussian on which as
+many steps of the same size are made, stands beside them: no energy is asked to mix better. `continue_chains` goes on with the saved
+chains instead: what still changes after K steps is what a short run does not know.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -29,19 +31,21 @@ GROUPS, PER_GROUP = 16, 8
 """Starts of a nested diagnostic, and chains from each."""
 LONG = 200
 NESTED_LIMIT = 1.1
+PLAIN_RUNS = 40
+"""Times that the diagnostic is made on a plain Gaussian, for the range that it has there."""
 
 
-@cache
-def _statistics() -> Any:
-    # Imported when first asked for: it takes a second and brings scipy, never torch or scikit-learn.
-    from arviz_stats.base import array_stats  # pyright: ignore[reportPrivateImportUsage]
+@dataclass(frozen=True)
+class Plain:
+    """What F = 0 gives with the same steps: 5th and 95th percentile of the worst nested R-hat, and of the effective sample size."""
 
-    return array_stats
+    rhat: tuple[float, float]
+    ess: tuple[float, float]
 
 
 @dataclass(frozen=True)
 class Nested:
-    """Chains in groups that share a start: w [chains, steps + 1, d] whitened, rhat [d], ess [d], group [chains]."""
+    """Chains in groups that share a start: w [chains, steps + 1, d] whitened, rhat [d], ess [d], group [chains], plain (F = 0)."""
 
     w: Array
     rhat: Array
@@ -49,6 +53,9 @@ class Nested:
     group: Array
     delta: float
     steps: int
+    effective: float = float("nan")
+    """Draws that count for a mean, over all dimensions together."""
+    plain: Plain = Plain((float("nan"), float("nan")), (float("nan"), float("nan")))
 
     @property
     def worst(self) -> Array:
@@ -57,31 +64,87 @@ class Nested:
 
 
 def nested(energy: SavedEnergy, symbol: str, steps: int, delta: float, kernel: str = "ula", seed: int = 0) -> Nested:
-    """Nested R-hat and bulk ESS a dimension over the last half of the steps: GROUPS starts, PER_GROUP chains from each."""
+    """Nested R-hat and ESS a dimension over the last half of the steps: GROUPS starts, PER_GROUP chains from each."""
     starts = energy.to_w(reference_starts(energy, symbol, GROUPS, seed), symbol)
     group = np.repeat(np.arange(GROUPS), PER_GROUP)
     path = run_chains(lambda w: energy.energy_and_grad_w(w, symbol), starts[group], steps, delta, kernel, np.random.default_rng([seed, 2]))[
         0
     ]
     w = np.swapaxes(path, 0, 1)
-    rhat, ess = rhat_and_ess(w[:, steps - max(steps // 2, 4) + 1 :] if steps >= 4 else w, group)
-    return Nested(w, rhat, ess, group, delta, steps)
+    draws = _last_half(w)
+    rhat, ess = rhat_and_ess(draws, group)
+    return Nested(w, rhat, ess, group, delta, steps, effective_size(draws, group), plain(energy.dim, steps, delta, kernel))
+
+
+def _last_half(w: Array) -> Array:
+    """The positions of the last half of the steps, at least four of them; w [chains, steps + 1, d]."""
+    steps = w.shape[1] - 1
+    return w[:, steps - max(steps // 2, 4) + 1 :] if steps >= 4 else w
+
+
+@lru_cache(maxsize=32)
+def plain(dim: int, steps: int, delta: float, kernel: str) -> Plain:
+    """The range of both diagnostics on N(0, I), the reference in whitened coordinates, with F = 0."""
+    group, rng, worst, sizes = np.repeat(np.arange(GROUPS), PER_GROUP), np.random.default_rng(0), [], []
+    for _ in range(PLAIN_RUNS):
+        starts = rng.standard_normal((GROUPS, dim))[group]
+        path = run_chains(lambda w: (0.5 * (w**2).sum(axis=1), w), starts, steps, delta, kernel, rng)[0]
+        draws = _last_half(np.swapaxes(path, 0, 1))
+        worst.append(float(np.max(nested_rhat(draws, group))))
+        sizes.append(effective_size(draws, group))
+    low, high = np.quantile([worst, sizes], [0.05, 0.95], axis=1)
+    return Plain((float(low[0]), float(high[0])), (float(low[1]), float(high[1])))
 
 
 def rhat_and_ess(draws: Array, group: Array) -> tuple[Array, Array]:
-    """Nested R-hat [d] and bulk ESS [d] of draws [chains, draws, d]; one `group` [chains] shares a start. NaN: too few draws."""
+    """Nested R-hat [d] and effective sample size [d] of draws [chains, draws, d]; one `group` [chains] shares a start.
+
+    NaN: too few draws. A dimension's ESS rests on as many means as there are groups: at 16 its own error is a third of it.
+    """
     if draws.shape[1] < 4:
-        return _rhat(draws, group), np.full(draws.shape[-1], np.nan)
+        return np.full(draws.shape[-1], np.nan), np.full(draws.shape[-1], np.nan)
+    blocks = _blocks(draws, group)
+    spread, between = _variances(blocks)
     with np.errstate(all="ignore"):
-        ess = _statistics().ess(draws, chain_axis=0, draw_axis=1)
-    return _rhat(draws, group), np.atleast_1d(ess)
+        return nested_rhat(draws, group), len(blocks) * spread / between
 
 
-def _rhat(draws: Array, group: Array) -> Array:
+def effective_size(draws: Array, group: Array) -> float:
+    """How many independent draws give a mean as good as these [chains, draws, d] do, all dimensions together.
+
+    The variance of the mean is that of the means of the groups, which are independent, over their number: what chains with one start
+    share counts once.
+    """
     if draws.shape[1] < 4:
-        return np.full(draws.shape[-1], np.nan)
+        return float("nan")
+    blocks = _blocks(draws, group)
+    spread, between = _variances(blocks)
+    return float(len(blocks) * spread.mean() / max(between.mean(), 1e-300))
+
+
+def _variances(blocks: Array) -> tuple[Array, Array]:
+    """Variance of a draw [d] (that of the groups' means and that within a group) and of the groups' means [d], both unbiased."""
+    between = blocks.mean(axis=(1, 2)).var(axis=0, ddof=1)
+    return between + blocks.var(axis=(1, 2)).mean(axis=0), between
+
+
+def nested_rhat(draws: Array, group: Array) -> Array:
+    """Nested R-hat [d] (Margossian et al. 2024, equation 4) of draws [chains, draws, d]; groups are of one size."""
+    blocks = _blocks(draws, group)
+    means = blocks.mean(axis=2)
+    within = means.var(axis=1, ddof=1) if blocks.shape[1] > 1 else np.zeros(means[:, 0].shape)
+    if blocks.shape[2] > 1:
+        within = within + blocks.var(axis=2, ddof=1).mean(axis=1)
+    between, inside = means.mean(axis=1).var(axis=0, ddof=1), within.mean(axis=0)
     with np.errstate(all="ignore"):
-        return np.atleast_1d(_statistics().rhat_nested(draws, superchain_ids=group, chain_axis=0, draw_axis=1))
+        return np.where(inside > 0, np.sqrt(1 + between / inside), np.nan)
+
+
+def _blocks(draws: Array, group: Array) -> Array:
+    """[groups, chains a group, draws, d]."""
+    order = np.argsort(group, kind="stable")
+    count = len(np.unique(group))
+    return np.asarray(draws, np.float64)[order].reshape(count, -1, *draws.shape[1:])
 
 
 def rank_figure(nested_: Nested, dims: Array) -> go.Figure:
@@ -128,21 +191,21 @@ def rhat_by_step(nested_: Nested) -> pd.DataFrame:
     rows = []
     for k in sorted({round(value) for value in np.linspace(min(8, steps), steps, 7)}):
         draws = nested_.w[:, k - max(k // 2, 4) + 1 : k + 1]
-        rhat = _rhat(draws, nested_.group)
+        rhat = nested_rhat(draws, nested_.group) if draws.shape[1] >= 4 else np.full(draws.shape[-1], np.nan)
         rows.append({"step": k, "largest": float(np.nanmax(rhat)), "median": float(np.nanmedian(rhat))})
     return pd.DataFrame(rows)
 
 
-def rhat_figure(rows: pd.DataFrame, *, dark: bool = False) -> go.Figure:
-    """Nested R-hat by the number of steps counted, with its threshold."""
+def rhat_figure(rows: pd.DataFrame, *, limit: float = NESTED_LIMIT, name: str = "", dark: bool = False) -> go.Figure:
+    """Nested R-hat by the number of steps counted, with its threshold (and the words for it)."""
     figure = go.Figure()
-    for name, color, dash in (("largest", style.OKABE_ITO[5], "solid"), ("median", style.MUTED[dark], "dot")):
+    for column, color, dash in (("largest", style.OKABE_ITO[5], "solid"), ("median", style.MUTED[dark], "dot")):
         line = {"color": color, "dash": dash, "width": 2}
-        figure.add_trace(go.Scatter(x=rows["step"], y=rows[name], mode="lines+markers", name=f"{name} over dimensions", line=line))
+        figure.add_trace(go.Scatter(x=rows["step"], y=rows[column], mode="lines+markers", name=f"{column} over dimensions", line=line))
     figure.add_hline(
-        y=NESTED_LIMIT,
+        y=limit,
         line={"color": style.MUTED[dark], "dash": "dash"},
-        annotation_text=f"{NESTED_LIMIT:g}",
+        annotation_text=name or f"{limit:.2f}",
         annotation_position="top right",
     )
     figure.update_xaxes(title_text="Langevin steps counted")
@@ -225,17 +288,29 @@ def long_figure(run: LongRun, data_energy: Array, data_w: Array, *, index: int =
     return figure.update_layout(height=560, showlegend=False)
 
 
+def change_of_median(before: Array, after: Array, draws: int = 400) -> tuple[float, float]:
+    """Median over chains after less before, and its standard error by a bootstrap over chains, which are the same in both [n]."""
+    known = np.isfinite(before) & np.isfinite(after)
+    pair = np.stack([before[known], after[known]]).astype(np.float64)
+    if not pair.shape[1]:
+        return float("nan"), float("nan")
+    low, high = np.median(pair, axis=1)
+    picked = np.random.default_rng(0).integers(pair.shape[1], size=(draws, pair.shape[1]))
+    medians = np.median(pair[:, picked], axis=2)
+    return float(high - low), float((medians[1] - medians[0]).std())
+
+
 def drift_words(run: LongRun) -> str:
     """Does anything keep changing after the run's K? Energies against the chains' own spread at K, the mean against chance."""
     quarter = max(len(run.energy) // 4, 1)
-    moved = float(np.nanmedian(run.energy[-quarter:]) - np.nanmedian(run.energy[run.saved]))
+    moved, error = change_of_median(run.energy[run.saved], np.nanmedian(run.energy[-quarter:], axis=0))
     noise = float(np.nanstd(run.energy[run.saved]))
     spread = float(run.spread[-quarter:].mean() / max(run.spread[run.saved], 1e-12))
     drift, chance = run.drift
-    steady = abs(moved) < 0.5 * noise and 0.9 < spread < 1.12 and drift < 2 * chance
+    steady = (abs(moved) < 2 * error or abs(moved) < 0.25 * noise) and 0.9 < spread < 1.12 and drift < 2 * chance
     words = (
-        f"From step {run.saved} to the last quarter of {len(run.energy) - 1} steps the median energy changes by {moved:+.2f} nats "
-        f"(chains at one step differ by {noise:.2f}), the mean of w moves by {drift:.2f} (chance alone: {chance:.2f}), its "
+        f"From step {run.saved} to the last quarter of {len(run.energy) - 1} steps the median energy changes by {moved:+.2f} ± {error:.2f} "
+        f"nats (chains at one step differ by {noise:.2f}), the mean of w moves by {drift:.2f} (chance alone: {chance:.2f}), its "
         f"spread by {spread - 1:+.0%}. "
     )
     if steady:

@@ -131,7 +131,7 @@ def bench(figure: go.Figure, chains: Walk, slice_: Slice, where: Range, data_ene
     both.frames = [go.Frame(name=str(k), data=_moving(xy, chains.energy, k, shown), traces=[first, first + 1, first + 2]) for k in at]
     layout: Any = figure.layout
     both.update_layout(coloraxis=layout.coloraxis, height=590, margin={"t": 30, "b": 110, "r": 20, "l": 60})
-    both.update_layout(coloraxis_colorbar={"x": 0.43, "len": 1.0, "thickness": 10}, showlegend=False)
+    both.update_layout(coloraxis_colorbar={"x": 0.43, "lenmode": "fraction", "len": 1.0, "thickness": 10}, showlegend=False)
     both.update_xaxes(title_text=slice_.x_label, range=[where.x0, where.x1], showgrid=False, zeroline=False, row=1, col=1)
     both.update_yaxes(title_text=slice_.y_label, range=[where.y0, where.y1], showgrid=False, zeroline=False, row=1, col=1)
     both.update_layout(sliders=[_slider(at)], updatemenus=[_buttons(dark)])
@@ -142,24 +142,72 @@ def verdict(energy: SavedEnergy, chains: Walk, data_energy: Array, delta: float,
     """What the walk did, in one or two plain sentences."""
     finals, steps = chains.energy[-1], len(chains.energy) - 1
     norm = np.linalg.norm(chains.w[-1], axis=1).mean() / energy.sigma
+    counted = f"{steps} step{'s' * (steps != 1)}"
     if kernel == "wrong sign":
+        stopped = np.flatnonzero(chains.accept.min(axis=1) == 0)
+        gone = f" Chains that left every bound stay where they were, the first at step {stopped[0] + 1}." if len(stopped) else ""
         return (
-            f"With the sign as printed the chains climb: mean energy {chains.energy[0].mean():,.1f} → {finals.mean():,.1f} "
-            f"nats in {steps} steps, "
-            f"|w|/σ now {norm:,.1f} (about {np.sqrt(energy.dim):.1f} is typical). Samples of exp(−U) go downhill: minus the gradient of U."
+            f"With the sign as printed the chains climb: mean energy {_short(chains.energy[0].mean())} → {_short(finals.mean())} "
+            f"nats in {counted}, "
+            f"|w|/σ now {_short(norm)} (about {np.sqrt(energy.dim):.1f} is typical). Samples of exp(−U) go downhill: minus the gradient of U.{gone}"
         )
     moved = np.linalg.norm(chains.w[-1] - chains.w[0], axis=1).mean() / energy.sigma
     words = (
-        f"Mean energy {chains.energy[0].mean():.2f} → {finals.mean():.2f} nats in {steps} steps; the chains moved {moved:.2f} "
+        f"Mean energy {_short(chains.energy[0].mean())} → {_short(finals.mean())} nats in {counted}; the chains moved {moved:.2f} "
         "σ on average. "
     )
     if kernel == "mala":
         words += f"Accepted: {chains.accept.mean():.0%} of the steps. "
     if len(data_energy):
-        words += f"Data codes lie at {data_energy.mean():.2f}: gap {finals.mean() - data_energy.mean():+.2f} nats. "
-    return (
-        words + f"At δ = {delta:g}, K = {steps} a chain covers {way_to_mode(delta, steps):.0%} of the way to the mode of a unit Gaussian."
+        words += f"Data codes lie at {data_energy.mean():.2f}: gap {_gap_words(finals, data_energy)}. "
+    return " ".join(
+        [
+            words
+            + f"At δ = {delta:g}, K = {steps} a chain covers {way_to_mode(delta, steps):.0%} of the way to the mode of a unit Gaussian.",
+            *step_words(chains, delta, kernel),
+        ]
     )
+
+
+def _short(value: float) -> str:
+    """A number in four digits; a power of ten where it would be longer."""
+    return f"{value:,.2f}" if abs(value) < 1e5 else f"{value:.1e}"
+
+
+def _gap_words(finals: Array, data: Array) -> str:
+    gap = float(finals.mean() - data.mean())
+    if min(len(finals), len(data)) < 2:
+        return f"{_short(gap)} nats of one chain, which tells little"
+    error = float(np.sqrt(finals.var(ddof=1) / len(finals) + data.var(ddof=1) / len(data)))
+    return f"{'+' * (gap > 0)}{_short(gap)} ± {_short(error)} nats{', within its noise' if abs(gap) <= 2 * error else ''}"
+
+
+WIDENED, HARDLY, OFTEN = 1.2, 0.2, 0.9
+"""Variance that ULA gives of a unit Gaussian, and MALA's acceptance, beyond which a step is called too large or too small."""
+
+
+def step_words(chains: Walk, delta: float, kernel: str) -> list[str]:
+    """What is wrong with the step size and the number of steps; nothing where both serve."""
+    steps, found = len(chains.energy) - 1, []
+    if kernel == "ula" and delta >= 2:
+        found.append(f"δ = {delta:g} is too large: the chain diverges even on a unit Gaussian (below 2 it does not).")
+    elif kernel == "ula" and expected_variance(delta) > WIDENED:
+        found.append(
+            f"δ = {delta:g} is too large for ULA: of a unit Gaussian it would give a variance of {expected_variance(delta):.2f} in place of 1, "
+            "and a gap of its own. Take a smaller step, or MALA."
+        )
+    rate = float(chains.accept.mean()) if chains.accept.size else 1.0
+    if kernel == "mala" and rate < HARDLY:
+        found.append(
+            f"δ = {delta:g} is too large: {1 - rate:.0%} of the steps are refused, hardly anything moves, and the gap is that of the starts."
+        )
+    elif kernel == "mala" and rate > OFTEN and way_to_mode(delta, steps) < 0.5:
+        found.append(f"δ = {delta:g} is small: nearly every step is accepted; about 57 % is best, with a larger one.")
+    if way_to_mode(delta, steps) < 0.5:
+        found.append("So few steps of this size stay near where they began: more steps, or larger ones.")
+    if chains.energy.shape[1] == 1:
+        found.append("One chain says nothing of how chains differ.")
+    return found
 
 
 def _energy_panel(figure: go.Figure, energy: Array, data_energy: Array, dark: bool) -> None:

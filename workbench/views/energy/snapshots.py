@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -26,7 +26,7 @@ _ITERATION = re.compile(r"(?:^|_)(\d{9})(?:_|$)")
 class Codes:
     """Probe codes of one moment: z [m, d] float32 (means of q(z|x)), task_index [m] into tasks, uids [m].
 
-    logvar [m, d]: log variances of q(z|x), where the run saved them.
+    logvar [m, d]: log variances of q(z|x), where the run saved them. drawn: z are draws from q(z|x), not its means.
     """
 
     z: Array
@@ -35,6 +35,7 @@ class Codes:
     uids: tuple[str, ...]
     iteration: int
     logvar: Array | None = None
+    drawn: bool = False
 
     def of(self, task: str) -> Array:
         """The codes of one task, [n, d]; none where the task has none."""
@@ -43,10 +44,19 @@ class Codes:
     def draws(self, task: str) -> Array:
         """One draw from q(z|x) for each code of a task [n, d], always the same one; the means where no variances were saved."""
         means = self.of(task)
-        if self.logvar is None or not len(means):
+        if self.drawn or self.logvar is None or not len(means):
             return means
         spread = np.exp(0.5 * self.logvar[self.task_index == self.tasks.index(task)])
         return means + spread * np.random.default_rng(0).standard_normal(means.shape)
+
+    def as_draws(self) -> Codes:
+        """The codes with `draws` in the place of means, to lie beside chain ends, which carry noise too; themselves without variances."""
+        if self.drawn or self.logvar is None:
+            return self
+        z = self.z.copy()
+        for task in self.tasks:
+            z[self.task_index == self.tasks.index(task)] = self.draws(task)
+        return replace(self, z=z, drawn=True)
 
     @property
     def names(self) -> Array:

@@ -5,10 +5,12 @@
 
 from __future__ import annotations
 
+import json
 import math
 import os
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,9 +18,9 @@ import pandas as pd
 import plotly.graph_objects as go
 from rapidfuzz import fuzz, process
 
-from workbench.tasks import Example, Stream, TaskError, load_stream
-from workbench.tasks.bundled import STREAMS
-from workbench.views.style import MUTED, OKABE_ITO, OKABE_ITO_DARK, dress, empty, task_color, task_dash, task_symbol
+from workbench.tasks import Example, Stream, TaskError
+from workbench.views.data import stream_of
+from workbench.views.style import MUTED, TOL_MUTED, TOL_MUTED_DARK, dress, empty, task_color, task_dash, task_symbol
 from workbench.views.text import in_figure, words
 from workbench.views.timeline import Frame
 
@@ -49,33 +51,53 @@ class Reference(NamedTuple):
     sentence: str = ""
 
 
-def reference(config: Mapping[str, Any]) -> Reference:
-    """The real training examples of a run, by its plain config. Never goes to the network and never opens a path the run names.
+TRAINING_UIDS = "training_uids.json"
+"""File of a run folder: {task: [uid of each training example]}."""
 
-    Bundled streams are read from the repository, published ones from the folder in WORKBENCH_DATA.
+SUBSET_SEED = 0
+"""Training draws its examples with this seed, whatever the run's own; runs without TRAINING_UIDS are taken to have done so."""
+
+
+def reference(config: Mapping[str, Any], run: Path | None = None) -> Reference:
+    """The real examples that a run learnt from, by its plain config and its folder. Never goes to the network and never opens a path
+    the run names.
+
+    Bundled streams are read from the repository, others from the folder in WORKBENCH_DATA; which examples: TRAINING_UIDS of the run.
     """
     limits = config.get("tasks") or {}
-    return _reference(
-        str(config.get("stream", "")), os.environ.get("WORKBENCH_DATA"), limits.get("train_limit"), int(config.get("seed", 0))
-    )
+    file = run / TRAINING_UIDS if run is not None else None
+    stamp = file.stat().st_mtime_ns if file is not None and file.is_file() and not file.is_symlink() else None
+    where = str(file) if stamp is not None else None
+    return _reference(str(config.get("stream", "")), os.environ.get("WORKBENCH_DATA"), limits.get("train_limit"), where, stamp)
 
 
 @lru_cache(maxsize=8)
-def _reference(spec: str, folder: str | None, train_limit: int | None, seed: int) -> Reference:
-    if spec.startswith("hub:"):
-        return Reference({}, {}, "The real examples of a hub stream are not stored with the run, so nothing is compared with them.")
-    if spec not in STREAMS and not folder:
-        return Reference({}, {}, "Set WORKBENCH_DATA to the folder of the published files to see the nearest real example of each text.")
+def _reference(spec: str, folder: str | None, train_limit: int | None, uids: str | None, stamp: int | None) -> Reference:
+    stream, sentence = stream_of({"stream": spec})
+    if stream is None:
+        return Reference({}, {}, sentence)
     try:
-        stream = _stream(spec, folder).limited(train_limit, None, seed)
+        examples = _learnt(stream, Path(uids)) if uids else {}
+        if not examples:
+            examples = {task.name: task.train for task in stream.limited(train_limit, None, SUBSET_SEED).tasks}
     except (TaskError, OSError, ValueError) as error:
         return Reference({}, {}, f"The real examples could not be read: {error}")
-    return Reference({task.name: task.train for task in stream.tasks}, {task.name: task.labels for task in stream.tasks})
+    return Reference(examples, {task.name: task.labels for task in stream.tasks})
 
 
-@lru_cache(maxsize=4)
-def _stream(spec: str, folder: str | None) -> Stream:
-    return load_stream(spec, folder)
+def _learnt(stream: Stream, file: Path) -> dict[str, tuple[Example, ...]]:
+    """The training examples of the uids in a file. Raises ValueError where it is none, or names uids that the stream does not have."""
+    found = json.loads(file.read_text(encoding="utf-8"))
+    if not isinstance(found, dict) or not all(isinstance(uids, list) for uids in found.values()):
+        raise ValueError(f"{TRAINING_UIDS}: found no mapping of tasks to lists of uids")
+    learnt: dict[str, tuple[Example, ...]] = {}
+    for task in stream.tasks:
+        by_uid = {example.uid: example for example in task.train}
+        uids = [str(uid) for uid in found.get(task.name, [])]
+        if missing := sum(uid not in by_uid for uid in uids):
+            raise ValueError(f"{TRAINING_UIDS}: {missing} of {len(uids)} uids of {task.name!r} are not in the stream as it is here")
+        learnt[task.name] = tuple(by_uid[uid] for uid in uids)
+    return learnt
 
 
 def asked(samples: Frame, tasks: Sequence[str], gamma: float | None, real: Reference) -> dict[tuple[int, str], int]:
@@ -122,14 +144,14 @@ def reasons(samples: Frame) -> Frame:
 
 
 def reasons_figure(samples: Frame, tasks: Sequence[str], dark: bool = False) -> go.Figure:
-    """A bar a task, from kept to the reasons of refusal. Kept is green, spare grey; reasons take the other colours."""
+    """A bar a task, from kept to the reasons of refusal. Kept is green, spare grey; reasons take the others: none is a task's colour."""
     if samples.empty:
         return empty("No sample was drawn here.", dark)
-    rows, palette = reasons(samples), OKABE_ITO_DARK if dark else OKABE_ITO
+    rows, palette = reasons(samples), TOL_MUTED_DARK if dark else TOL_MUTED
     present = [task for task in (*tasks, ANY_TASK) if task in set(rows["task"])]
     others = [verdict for verdict in rows["verdict"].drop_duplicates() if verdict not in ("kept", "spare")]
     colors = {"kept": palette[2], "spare": MUTED[dark]} | {
-        verdict: palette[(5, 1, 3, 6, 4, 0, 7)[i % 7]] for i, verdict in enumerate(others)
+        verdict: palette[(1, 5, 3, 0, 7, 4, 6)[i % 7]] for i, verdict in enumerate(others)
     }
     bars = []
     for verdict in [name for name in ("kept", "spare", *others) if name in set(rows["verdict"])]:
@@ -359,7 +381,9 @@ def figure(run: Any, dark: bool = False) -> go.Figure:
     samples = run.table("samples")
     tasks = list(run.info.tasks)
     return (
-        quality_figure(quality(samples, reference(run.config)), tasks, dark) if len(samples) else empty("This run replayed nothing.", dark)
+        quality_figure(quality(samples, reference(run.config, run.path)), tasks, dark)
+        if len(samples)
+        else empty("This run replayed nothing.", dark)
     )
 
 
@@ -369,7 +393,8 @@ def energy_figure(samples: Frame, tasks: Sequence[str], dark: bool = False) -> g
     if known.empty:
         return empty("These texts were not drawn from an energy.", dark)
     bars = []
-    for kept, name, color in ((True, "kept", task_color(2, dark)), (False, "refused or spare", task_color(5, dark))):
+    palette = TOL_MUTED_DARK if dark else TOL_MUTED
+    for kept, name, color in ((True, "kept", palette[2]), (False, "refused or spare", palette[1])):
         own = known[known["kept"] == kept]
         if len(own):
             look = {"name": name, "marker": {"color": color}, "opacity": 0.65, "nbinsx": 40}

@@ -8,7 +8,9 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
+from workbench.runs import metrics
 from workbench.views import style, timeline
+from workbench.views.scores import measures
 from workbench.views.timeline import Frame
 
 SPAN_LABELS = {"iteration": "iteration", "epoch": "epoch", "time": "minutes since the start"}
@@ -55,11 +57,11 @@ def axis_values(run: Any, iterations: np.ndarray, by: str = "iteration") -> np.n
     """Positions of iterations on an axis: the iteration, the epoch counted over all tasks, or minutes since the start."""
     if by == "iteration":
         return np.asarray(iterations, dtype=np.float64)
-    metrics = run.table("metrics")
+    logged = run.table("metrics")
     column = "epoch" if by == "epoch" else "seconds"
-    if metrics.empty or metrics[column].isna().all():
+    if logged.empty or logged[column].isna().all():
         return np.asarray(iterations, dtype=np.float64)
-    rows = metrics[["iteration", "task", column]].dropna(subset=[column])
+    rows = logged[["iteration", "task", column]].dropna(subset=[column])
     at = rows["iteration"].to_numpy(np.float64)
     values = rows[column].to_numpy(np.float64)
     if by == "epoch":
@@ -73,30 +75,43 @@ def axis_values(run: Any, iterations: np.ndarray, by: str = "iteration") -> np.n
     return np.interp(np.asarray(iterations, dtype=np.float64), np.concatenate([[0.0], at]), np.concatenate([[0.0], values]))
 
 
-def mean_score(run: Any, kind: str = "teacher_forced") -> Frame:
-    """Mean score over the tasks begun so far, at every iteration where all of them were evaluated: iteration, score, tasks."""
-    return timeline.remembered(run, f"mean score {kind}", ("eval",), lambda: _mean_score(run, kind))
+def mean_score(run: Any, kind: str = "teacher_forced", column: str = "score") -> Frame:
+    """`workbench.runs.metrics.mean_curve` of a run, the one mean of every page: iteration, `column`, tasks.
+
+    Falls back to the other kind where a run has none of this one.
+    """
+    return timeline.remembered(run, f"mean {column} {kind}", ("eval",), lambda: _mean_score(run, kind, column))
 
 
-def _mean_score(run: Any, kind: str) -> Frame:
-    frame = evaluated(run, kind)
-    ends = timeline.ends(run)
-    if frame.empty or not ends:
-        return pd.DataFrame({"iteration": [], "score": [], "tasks": []})
-    wide = frame.pivot_table(index="iteration", columns="eval_task", values="score", aggfunc="last")
-    wide = wide.reindex(columns=[task for task in ends if task in wide])
-    begun = np.stack([wide.index.to_numpy() > start for start in starts_of({task: ends[task] for task in wide.columns}).values()], axis=1)
-    begun[:, 0] = True
-    complete = (wide.notna().to_numpy() | ~begun).all(axis=1)
-    mean = np.where(begun, wide.to_numpy(), np.nan)[complete]
-    with np.errstate(invalid="ignore"):
-        values = np.nanmean(mean, axis=1) if len(mean) else np.zeros(0)
-    return pd.DataFrame({"iteration": wide.index.to_numpy()[complete], "score": values, "tasks": begun[complete].sum(axis=1)})
+def _mean_score(run: Any, kind: str, column: str) -> Frame:
+    rows = run.table("eval")
+    kinds = list(rows["kind"].dropna().unique()) if len(rows) else []
+    return metrics.mean_curve(rows, kind if kind in kinds or not kinds else str(kinds[0]), column)
+
+
+def mean_answers(run: Any) -> Frame:
+    """Mean answer score over the tasks learnt, at each task end: iteration, score, tasks, half (of its 95 % interval, NaN if not known)."""
+    return timeline.remembered(run, "mean answers", ("eval",), lambda: _mean_answers(run))
+
+
+def _mean_answers(run: Any) -> Frame:
+    rows = run.table("eval")
+    rows = rows[(rows["kind"] == measures.GENERATED) & (rows["iteration"] > 0)]
+    ends, found = timeline.ends(run), []
+    for number, (task, end) in enumerate(ends.items(), start=1):
+        own = rows[(rows["trained_task"] == task) & rows["eval_task"].isin(list(ends)[:number])].drop_duplicates("eval_task", keep="last")
+        if len(own) == number:
+            half = measures.mean_half_width(own["score"], own["n"])
+            found.append({"iteration": end, "score": float(own["score"].mean()), "tasks": number, "half": np.nan if half is None else half})
+    return pd.DataFrame(found, columns=["iteration", "score", "tasks", "half"])
 
 
 def mean_figure(run: Any, dark: bool = False) -> go.Figure:
-    """Mean score of the tasks begun so far by iteration, over the bands in which each task was learnt."""
-    frame = mean_score(run)
+    """Mean teacher-forced match of the tasks begun so far by iteration, over the bands in which each task was learnt.
+
+    Diamonds: mean answer score at task ends with its 95 % interval, another measure and named so.
+    """
+    frame, marks = mean_score(run, measures.FORCED), mean_answers(run)
     names, ends = timeline.tasks(run), timeline.ends(run)
     if frame.empty:
         return style.empty("Nothing was evaluated yet", dark)
@@ -109,13 +124,24 @@ def mean_figure(run: Any, dark: bool = False) -> go.Figure:
         "marker": {"size": 4},
         "line": {"color": style.INK[dark], "width": 1.8},
         "customdata": frame["tasks"].to_numpy()[kept],
-        "hovertemplate": "iteration %{x:,}<br>mean score %{y:.1f} over %{customdata} tasks<extra></extra>",
-        "showlegend": False,
+        "hovertemplate": f"iteration %{{x:,}}<br>mean {measures.NAMES[measures.FORCED]} %{{y:.1f}} over %{{customdata}} tasks<extra></extra>",
+        "name": f"mean {measures.NAMES[measures.FORCED]}",
+    }
+    points = {
+        "type": "scatter",
+        "x": marks["iteration"].to_numpy(),
+        "y": marks["score"].to_numpy(),
+        "error_y": {"type": "data", "array": marks["half"].fillna(0).to_numpy(), "thickness": 1.4, "width": 3},
+        "mode": "markers",
+        "marker": {"size": 10, "symbol": "diamond", "color": style.OKABE_ITO[5], "line": {"width": 1, "color": style.INK[dark]}},
+        "customdata": marks["tasks"].to_numpy(),
+        "hovertemplate": f"mean {measures.NAMES[measures.GENERATED]} %{{y:.1f}} over %{{customdata}} tasks<extra></extra>",
+        "name": f"mean {measures.NAMES[measures.GENERATED]} at task ends",
     }
     shapes, notes = bands(ends, names, "y domain", dark)
-    axes = {"xaxis": {"title": {"text": "iteration"}}, "yaxis": {"title": {"text": "mean score"}, "range": [-3, 103]}}
-    layout = {"shapes": shapes, "annotations": notes, "height": 280, "margin": {"t": 36}, **axes}
-    return style.dress(go.Figure({"data": [line], "layout": layout}), dark)
+    axes = {"xaxis": {"title": {"text": "iteration"}}, "yaxis": {"title": {"text": "points"}, "range": [-3, 103]}}
+    layout = {"shapes": shapes, "annotations": notes, "height": 310, "margin": {"t": 66}, "legend": {"y": 1.12}, **axes}
+    return style.dress(go.Figure({"data": [line, *([points] if len(marks) else [])], "layout": layout}), dark)
 
 
 def bands(

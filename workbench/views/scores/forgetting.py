@@ -14,8 +14,10 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
+from scipy.special import ndtri
 
 from workbench.views import style, timeline
+from workbench.views.scores import measures
 from workbench.views.scores.curves import MARKERS, SPAN_LABELS, axis_values, bands, evaluated, shorten, starts_of
 from workbench.views.timeline import Frame
 
@@ -23,14 +25,19 @@ Metric = Literal["score", "loss", "forgetting"]
 Lines = Literal["raw", "smoothed", "both"]
 Span = Literal["iteration", "epoch", "time"]
 
-LABELS = {"score": "score", "loss": "loss, nats a token", "forgetting": "points below the best so far"}
+LABELS = {
+    "score": measures.NAMES[measures.FORCED],
+    "loss": "loss, nats a token",
+    "forgetting": f"{measures.NAMES[measures.FORCED]}, points below the best so far",
+}
 BENEATH = {"lr": "learning rate", "replay_share": "replay share", "grad_cosine": "gradient cosine"}
 
 
 def curves(run: Any, kind: str = "teacher_forced") -> Frame:
-    """One row an evaluation: eval_task, iteration, trained_task, score, loss, best (so far), forgetting.
+    """One row an evaluation: eval_task, iteration, trained_task, score, loss, best (so far), forgetting, noise.
 
     best and forgetting are NaN before the task's own training begins: nothing can be forgotten that was not learnt.
+    noise: the drop in points that one in twenty models which lost nothing would show here (`drop_of_noise`).
     """
     return timeline.remembered(run, f"curves {kind}", ("eval",), lambda: _curves(run, kind))
 
@@ -42,8 +49,21 @@ def _curves(run: Any, kind: str) -> Frame:
     for task, rows in frame.groupby("eval_task", sort=False, observed=True):
         begun = rows["iteration"] > starts.get(str(task), np.inf)
         best = rows["score"].where(begun).cummax()
-        pieces.append(rows.assign(best=best, forgetting=best - rows["score"]))
-    return pd.concat(pieces, ignore_index=True) if pieces else frame.assign(best=np.nan, forgetting=np.nan)
+        noise = drop_of_noise(best, rows["score"], rows["n"], begun.cumsum())
+        pieces.append(rows.assign(best=best, forgetting=best - rows["score"], noise=noise))
+    return pd.concat(pieces, ignore_index=True) if pieces else frame.assign(best=np.nan, forgetting=np.nan, noise=np.nan)
+
+
+def drop_of_noise(best: Any, score: Any, n: Any, seen: Any, level: float = 0.05) -> Any:
+    """Points by which a score of n items falls below the best of the `seen` evaluations so far by chance alone, at most once in 1 / level.
+
+    The best of many noisy scores is high by luck: the level is shared among all of them (Bonferroni). Items are taken to be drawn anew,
+    which makes the bound wide where they are always the same.
+    """
+    count = np.asarray(n, np.float64)
+    shares = [(np.asarray(values, np.float64) / 100 * count + 1) / (count + 2) for values in (best, score)]
+    error = np.sqrt(sum(share * (1 - share) for share in shares) / np.maximum(count, 1))
+    return 100 * ndtri(1 - level / np.maximum(np.asarray(seen, np.float64), 1)) * error
 
 
 def seed_band(runs: Sequence[Any], column: str = "score") -> Frame:
@@ -112,7 +132,7 @@ def figure(
 
     smoothing acts on all rows before thinning. align puts each task's own start at 0 (and leaves out the rows beneath).
     seeds: further runs that differ by seed alone, drawn as a band. window: iterations shown. task: the cursor's, in bold.
-    The customdata of every point begins with [iteration, task].
+    The customdata of every point begins with [iteration, task]. Diamonds on the scores: answer scores at task ends, all test items.
     """
     every = timeline.tasks(run)
     each = timeline.remembered(run, "curves by task", ("eval",), lambda: _by_task(curves(run)))
@@ -134,6 +154,8 @@ def figure(
         if name in band:
             traces += _band_traces(band[name], panel, index, dark, len(seeds) + 1)
         traces += _task_traces(each[name], name, metric, lines, smoothing, panel, index, points, dark)
+        if metric == "score":
+            traces += _answer_marks(run, name, panel, index, dark)
         label = shorten(name, 13)
         text = f"<b>{label}</b>" if name == task else label
         notes.append(panel.note(text, style.task_color(index, dark), x=1.0, xanchor="left", xshift=8, y=0.5, yanchor="middle"))
@@ -270,16 +292,56 @@ def _task_traces(
     return traces
 
 
+def answers_at_ends(run: Any) -> Frame:
+    """Answer scores, the last of each iteration and task: eval_task, iteration, trained_task, score, n, low, high (95 %)."""
+    return timeline.remembered(run, "answers at ends", ("eval",), lambda: _answers_at_ends(run))
+
+
+def _answers_at_ends(run: Any) -> Frame:
+    rows = run.table("eval")
+    rows = rows[rows["kind"] == measures.GENERATED].drop_duplicates(["iteration", "eval_task"], keep="last")
+    low, high = measures.interval(rows["score"], rows["n"].astype(float))
+    return rows[["eval_task", "iteration", "trained_task", "score", "n"]].assign(low=low, high=high).reset_index(drop=True)
+
+
+def _answer_marks(run: Any, name: str, panel: _Panel, index: int, dark: bool) -> list[dict]:
+    """Diamonds with their intervals: another measure than the line, on the same 0 to 100."""
+    found = answers_at_ends(run)
+    rows = found[found["eval_task"] == name]
+    if rows.empty:
+        return []
+    words = [
+        f"{measures.NAMES[measures.GENERATED]} {score:.1f}"
+        + (f" (95 %: {low:.1f} to {high:.1f}, n = {int(n):,})" if np.isfinite(low) else "")
+        + (f"<br>after {shorten(str(trained), 30)}" if trained else "<br>before any training")
+        for score, low, high, n, trained in rows[["score", "low", "high", "n", "trained_task"]]
+        .fillna({"trained_task": ""})
+        .itertuples(index=False)
+    ]
+    up, down = (rows["high"] - rows["score"]).fillna(0).clip(lower=0), (rows["score"] - rows["low"]).fillna(0).clip(lower=0)
+    bars = {"type": "data", "symmetric": False, "array": up.to_numpy(), "arrayminus": down.to_numpy(), "thickness": 1.2, "width": 3}
+    look = {"size": 9, "symbol": "diamond", "color": style.PAPER[dark], "line": {"width": 2, "color": style.task_color(index, dark)}}
+    data = np.empty((len(rows), 2), dtype=object)
+    data[:, 0], data[:, 1] = rows["iteration"].tolist(), name
+    mark = {"type": "scatter", "mode": "markers", "x": panel.at(rows["iteration"].to_numpy(np.float64)), "y": rows["score"].to_numpy()}
+    mark |= {"marker": look, "error_y": bars | {"color": style.task_color(index, dark)}, "customdata": data, "text": words}
+    return [mark | {"hovertemplate": "%{text}<extra>" + shorten(name, 30) + "</extra>", "name": "answers", **panel.axes}]
+
+
 def _points(rows: Frame, name: str) -> np.ndarray:
     """[iteration, task, what was being learnt, the drop in words] of every point drawn, [n, 4] of objects."""
     learning = [shorten(str(task), 30) or "nothing yet" for task in rows["trained_task"]]
-    drops = [f", {drop:.1f} below the best so far" if drop > 0 else "" for drop in rows["forgetting"].tolist()]
+    drops = [
+        f", {drop:.1f} below the best so far{' (no more than noise may give)' if drop <= noise else ''}" if drop > 0 else ""
+        for drop, noise in zip(rows["forgetting"].tolist(), rows["noise"].tolist(), strict=True)
+    ]
     points = np.empty((len(rows), 4), dtype=object)
     points[:, 0], points[:, 1], points[:, 2], points[:, 3] = rows["iteration"].tolist(), name, learning, drops
     return points
 
 
 def _hover(label: str, name: str) -> str:
+    label = {"score": measures.NAMES[measures.FORCED], "smoothed score": f"smoothed {measures.NAMES[measures.FORCED]}"}.get(label, label)
     first = f"iteration %{{customdata[0]:,}}<br>{label} %{{y:.3~f}}%{{customdata[3]}}"
     return f"{first}<br>while learning %{{customdata[2]}}<extra>{shorten(name, 30)}</extra>"
 

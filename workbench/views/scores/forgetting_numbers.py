@@ -9,8 +9,9 @@ import pandas as pd
 
 from workbench.runs import metrics
 from workbench.views import timeline
+from workbench.views.scores import baselines, measures
 from workbench.views.scores.curves import by_task, evaluated, starts_of
-from workbench.views.scores.matrix import scores
+from workbench.views.scores.matrix import frame, kind_of, scores
 from workbench.views.timeline import Frame
 
 WINDOWS = (10, 100)
@@ -47,7 +48,10 @@ FORMULAS: dict[str, tuple[str, str]] = {
         r"\mathrm{WP}^w=\frac1k\sum_i\max_{a<b<a+w}\bigl(A(E_i,f_b)-A(E_i,f_a)\bigr)",
     ),
 }
-PER_TASK = ["task", "learnt", "last", "best", "forgetting", "BWT", "minimum", "at iteration", "WF10", "WF100", "WP10", "WP100"]
+BY_END = ("ACC", "Forgetting", "BWT", "FWT")
+"""Numbers made of answer scores at task ends; the others are of teacher-forced matches by iteration: another measure."""
+PER_TASK = ["task", "learnt", "last", "low", "high", "n", "best", "forgetting", "BWT", "untrained", "one answer"]
+PER_TASK_BY_ITERATION = ["task", "learnt", "last", "n", "minimum", "at iteration", "WF10", "WF100", "WP10", "WP100"]
 GAPS = ["switch", "new task", "old task", "before", "minimum", "depth", "to minimum", "to 95 %", "area", "evaluations"]
 
 
@@ -77,37 +81,102 @@ def _overall(run: Any) -> dict[str, float | None]:
 
 
 def per_task(run: Any) -> Frame:
-    """A row a task begun: score when learnt, last, best, forgetting, BWT, the minimum since and when it was, WF and WP."""
+    """Answer scores, a row a task begun: when learnt, last (with its 95 % interval and n), best, forgetting, BWT; untrained and trivial."""
     return timeline.remembered(run, "per_task", ("eval",), lambda: _per_task(run))
 
 
 def _per_task(run: Any) -> Frame:
     tasks, matrix = scores(run)
-    curves, ends = by_task(evaluated(run)), timeline.ends(run)
     k = metrics.done(matrix)
-    forgotten = metrics.forgetting_each(matrix)
+    forgotten, cells = metrics.forgetting_each(matrix), frame(run).set_index(["after", "task"])
+    floors = baselines.floors(run).set_index("task")
     table = []
     for j, task in enumerate(tasks):
-        learnt = matrix[j, j]
         column = matrix[j:k, j] if j < k else np.array([np.nan])
-        iterations, values = (np.asarray(value) for value in curves.get(task, ([], [])))
-        since = iterations > ends.get(task, np.inf)
-        lowest = int(np.argmin(values[since])) if since.any() and task != list(ends)[-1] else None
+        last = cells.loc[(tasks[k - 1], task)] if k and j < k and (tasks[k - 1], task) in cells.index else None
         table.append(
             {
                 "task": task,
-                "learnt": learnt,
+                "learnt": matrix[j, j],
                 "last": matrix[k - 1, j] if k and j < k else np.nan,
+                **({name: last[name] for name in ("low", "high", "n")} if last is not None else {}),
                 "best": np.nanmax(column) if np.isfinite(column).any() else np.nan,
                 "forgetting": forgotten[j] if j < len(forgotten) else np.nan,
-                "BWT": matrix[k - 1, j] - learnt if j < k - 1 else np.nan,
+                "BWT": matrix[k - 1, j] - matrix[j, j] if j < k - 1 else np.nan,
+                "untrained": floors["untrained"].get(task, np.nan),
+                "one answer": floors["trivial"].get(task, np.nan),
+            }
+        )
+    return pd.DataFrame(table, columns=PER_TASK)
+
+
+def per_task_by_iteration(run: Any) -> Frame:
+    """Teacher-forced matches, a row a task begun: at its end, last, n, the minimum since and when it was, WF and WP."""
+    return timeline.remembered(run, "per_task by iteration", ("eval",), lambda: _per_task_by_iteration(run))
+
+
+def _per_task_by_iteration(run: Any) -> Frame:
+    rows = evaluated(run)
+    curves, ends = by_task(rows), timeline.ends(run)
+    counts = rows.drop_duplicates("eval_task", keep="last").set_index("eval_task")["n"]
+    table = []
+    for task, end in ends.items():
+        iterations, values = (np.asarray(value) for value in curves.get(task, ([], [])))
+        since = iterations > end
+        lowest = int(np.argmin(values[since])) if since.any() and task != list(ends)[-1] else None
+        learnt = values[iterations <= end]
+        table.append(
+            {
+                "task": task,
+                "learnt": learnt[-1] if len(learnt) else np.nan,
+                "last": values[-1] if len(values) else np.nan,
+                "n": counts.get(task),
                 "minimum": values[since][lowest] if lowest is not None else np.nan,
                 "at iteration": int(iterations[since][lowest]) if lowest is not None else None,
                 **{f"WF{window}": metrics.windowed_forgetting(iterations, values, window) for window in WINDOWS},
                 **{f"WP{window}": metrics.windowed_plasticity(iterations, values, window) for window in WINDOWS},
             }
         )
-    return pd.DataFrame(table, columns=PER_TASK)
+    return pd.DataFrame(table, columns=PER_TASK_BY_ITERATION)
+
+
+def half_widths(run: Any) -> dict[str, float]:
+    """Half the width of the 95 % interval of ACC, Forgetting and BWT over the test items; a number that cannot be had is left out.
+
+    Forgetting and BWT are differences of the same items at two moments, so their error is that of the items' own differences.
+    """
+    return timeline.remembered(run, "half widths", ("eval", "predictions"), lambda: _half_widths(run))
+
+
+def _half_widths(run: Any) -> dict[str, float]:
+    tasks, matrix = scores(run)
+    k = metrics.done(matrix)
+    if not k or kind_of(run) != measures.GENERATED:
+        return {}
+    cells = frame(run).set_index(["after", "task"])
+    last = [cells.loc[(tasks[k - 1], task)] for task in tasks[:k] if (tasks[k - 1], task) in cells.index]
+    half = measures.mean_half_width([row["score"] for row in last], [float(row["n"]) for row in last]) if len(last) == k else None
+    found = {} if half is None else {"ACC": half}
+    said = run.table("predictions")
+    if k < 2 or said.empty:
+        return found
+    wide = said.drop_duplicates(["trained_task", "eval_task", "uid"], keep="last").pivot_table(
+        index=["eval_task", "uid"], columns="trained_task", values="score", aggfunc="last"
+    )
+    for name in ("Forgetting", "BWT"):
+        errors = []
+        for j, task in enumerate(tasks[: k - 1]):
+            best = j + int(np.nanargmax(matrix[j : k - 1, j])) if name == "Forgetting" and np.isfinite(matrix[j : k - 1, j]).any() else j
+            if task not in wide.index.get_level_values(0) or not {tasks[best], tasks[k - 1]} <= set(wide.columns):
+                break
+            own = wide.loc[task]
+            change = (own[tasks[best]] - own[tasks[k - 1]]).dropna()
+            # One item lost and one won are added: where none changed, the error is not 0.
+            spread = (float((change**2).sum()) + 2) / max(len(change), 1) - float(change.mean()) ** 2
+            errors.append(spread / len(change) if len(change) > 1 else np.nan)
+        if len(errors) == k - 1 and np.isfinite(errors).all():
+            found[name] = float(100 * 1.96 * np.sqrt(sum(errors)) / (k - 1))
+    return found
 
 
 def stability_gaps(run: Any) -> Frame:
@@ -164,28 +233,28 @@ def rows_used(run: Any, name: str) -> Frame:
                     np.nanmax(matrix[j : k - 1, j]) if j < k - 1 and np.isfinite(matrix[j : k - 1, j]).any() else np.nan
                 )
             cells.append(row | {"R[k, j]": matrix[k - 1, j]})
-        frame = pd.DataFrame(cells)
-        return frame if name == "ACC" or frame.empty else frame.iloc[:-1]
+        found = pd.DataFrame(cells)
+        return found if name == "ACC" or found.empty else found.iloc[:-1]
     if name == "FWT":
         before = metrics.zero_shot(rows, tasks)
         cells = [{"task": tasks[j], "R[j-1, j]": matrix[j - 1, j], "b[j]": before[j]} for j in range(1, k)]
         return pd.DataFrame(cells, columns=["task", "R[j-1, j]", "b[j]"])
-    frame = evaluated(run)[["eval_task", "iteration", "trained_task", "score"]]
+    found = evaluated(run)[["eval_task", "iteration", "trained_task", "score"]]
     order = list(ends)
     if name in ("min-ACC", "WC-ACC"):
-        since = frame["iteration"] > frame["eval_task"].astype(str).map(ends).astype(float)
-        lowest = frame[since & frame["eval_task"].isin(order[:-1])].sort_values("score", kind="stable").drop_duplicates("eval_task")
-        newest = frame[frame["eval_task"] == order[-1]].tail(1) if name == "WC-ACC" and order else frame.head(0)
+        since = found["iteration"] > found["eval_task"].astype(str).map(ends).astype(float)
+        lowest = found[since & found["eval_task"].isin(order[:-1])].sort_values("score", kind="stable").drop_duplicates("eval_task")
+        newest = found[found["eval_task"] == order[-1]].tail(1) if name == "WC-ACC" and order else found.head(0)
         return pd.concat([lowest.sort_values("iteration"), newest], ignore_index=True)
-    return _window_rows(frame, order, name)
+    return _window_rows(found, order, name)
 
 
-def _window_rows(frame: Frame, order: list[str], name: str) -> Frame:
+def _window_rows(rows_: Frame, order: list[str], name: str) -> Frame:
     """For WF10 and the like: the two evaluations of each task with the largest change inside one window."""
     window, sign = int(name[2:]), -1.0 if name.startswith("WF") else 1.0
     found = []
     for task in order:
-        rows = frame[frame["eval_task"] == task].dropna(subset=["score"])
+        rows = rows_[rows_["eval_task"] == task].dropna(subset=["score"])
         change = metrics.largest_rise(rows["iteration"], sign * rows["score"], window)
         if change is not None:
             score = rows.drop_duplicates("iteration", keep="last").set_index("iteration")["score"]

@@ -15,21 +15,24 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from workbench.views import timeline
-from workbench.views.scores.curves import evaluated, starts_of
-from workbench.views.style import DASHES, INK, MUTED, OKABE_ITO, OKABE_ITO_DARK, dress, empty, faded
+from workbench.views.scores.curves import evaluated, mean_score
+from workbench.views.scores.measures import FORCED, GENERATED, NAMES
+from workbench.views.style import DASHES, INK, MUTED, TOL_MUTED, TOL_MUTED_DARK, dress, empty, faded
 from workbench.views.text import in_figure
 from workbench.views.timeline import Frame
 
 MOST = 20
 METRICS: dict[str, tuple[str, int]] = {
-    "average_score": ("average score at the end", 1),
+    "average_score": ("average answer score at the end", 1),
     "forgetting": ("forgetting", -1),
     "backward_transfer": ("backward transfer", 1),
-    "min_acc": ("min-ACC", 1),
-    "wc_acc": ("WC-ACC", 1),
+    "min_acc": ("min-ACC, teacher-forced", 1),
+    "wc_acc": ("WC-ACC, teacher-forced", 1),
     "seconds": ("seconds", -1),
 }
 """Numbers of summary.json: (name, 1 where higher is better and -1 where lower is)."""
+BY_MEASURE = {GENERATED: ("average_score", "forgetting", "backward_transfer"), FORCED: ("min_acc", "wc_acc")}
+"""Which of them are of which score: one figure has those of one only."""
 
 BY = {"config": "configuration without the seed", "method": "method", "run": "each run by itself"}
 
@@ -68,7 +71,7 @@ def group(runs: Sequence[Any], by: str = "config") -> list[Group]:
     configs = {one.key: flat(one.runs[0].config) for one in groups}
     labels: dict[str, str] = {}
     for one in groups:
-        alike = [configs[other.key] for other in groups if other.label == one.label]
+        alike = [configs[other.key] for other in groups if other.label == one.label and configs[other.key]]
         labels[one.key] = f"{one.label} {_difference(configs[one.key], alike)}".strip() if len(alike) > 1 else one.label
     # Two lines of one name could not be told apart, and figures that go by the name would make one of them.
     named = list(labels.values())
@@ -92,47 +95,64 @@ SEED_KEYS = ("seed", "device", "data", "name")
 
 
 def colors_of(groups: Sequence[Group], dark: bool = False) -> dict[str, str]:
-    palette = OKABE_ITO_DARK if dark else OKABE_ITO
+    palette = TOL_MUTED_DARK if dark else TOL_MUTED
     return {one.key: palette[at % len(palette)] for at, one in enumerate(groups)}
 
 
 def score_curve(run: Any, task: str = "", measure: str = "score") -> Frame:
-    """iteration, value of one task, or of the mean over the tasks begun so far, where every one of them was evaluated."""
+    """iteration, value of one task, or the mean over the tasks that count (`mean_score`)."""
     return timeline.remembered(run, f"score curve {task} {measure}", ("eval",), lambda: _score_curve(run, task, measure))
 
 
 def _score_curve(run: Any, task: str, measure: str) -> Frame:
+    if not task:
+        return mean_score(run, column=measure)[["iteration", measure]].rename(columns={measure: "value"})
     rows = evaluated(run)
-    wide = rows.pivot_table(index="iteration", columns="eval_task", values=measure, aggfunc="last") if len(rows) else pd.DataFrame()
-    if wide.empty or (task and task not in wide):
-        return pd.DataFrame({"iteration": pd.Series(dtype=int), "value": pd.Series(dtype=float)})
-    values = wide[task] if task else _mean_of_begun(wide, timeline.task_ends(run.table("eval"), list(run.info.tasks)))
-    values = values.dropna()
-    return pd.DataFrame({"iteration": values.index.to_numpy(dtype=int), "value": values.to_numpy(dtype=float)})
-
-
-def _mean_of_begun(wide: Frame, ends: Mapping[str, int]) -> pd.Series:
-    """Mean over the tasks begun by each iteration; NaN where one of them was not evaluated."""
-    starts = starts_of({task: end for task, end in ends.items() if task in wide}) or dict.fromkeys(wide.columns, -1)
-    begun = np.stack([wide.index.to_numpy() > start for start in starts.values()], axis=1)
-    begun[:, 0] = True
-    values = wide[list(starts)].to_numpy(dtype=float)
-    whole = (np.isfinite(values) | ~begun).all(axis=1)
-    means = np.where(begun, np.nan_to_num(values), 0).sum(axis=1) / begun.sum(axis=1)
-    return pd.Series(np.where(whole, means, np.nan), index=wide.index)
+    own = rows[rows["eval_task"] == task].dropna(subset=[measure])
+    return pd.DataFrame({"iteration": own["iteration"].to_numpy(dtype=int), "value": own[measure].to_numpy(dtype=float)})
 
 
 @dataclass(frozen=True)
 class Curves:
-    """Per group: the grid, each run's values on it, and where all were cut. `sentence` says what was left out."""
+    """Per group: the grid, each run's values on it, and where all were cut. `sentence` says what was left out.
 
-    rows: Frame  # group, run, iteration, value
+    x of the rows: the iteration, or, where `tasks` are named, tasks and share of a task: 2.5 is the middle of the third.
+    """
+
+    rows: Frame  # group, run, iteration, value, x
     cut_at: int | None
     sentence: str
+    tasks: tuple[str, ...] = ()
+
+
+def by_share(run: Any, iterations: Any) -> np.ndarray:
+    """Where iterations lie in tasks and shares of them, each task one wide: runs of different lengths lie over each other.
+
+    A run that learns all its tasks at once is one long stretch over them.
+    """
+    ends = list(timeline.ends(run).values())
+    at = np.asarray(iterations, dtype=np.float64)
+    if not ends:
+        return at / max(timeline.last_iteration(run), 1) * max(len(run.info.tasks), 1)
+    return np.interp(at, [0.0, *ends], np.arange(len(ends) + 1, dtype=np.float64))
+
+
+def aligned(groups: Sequence[Group], task: str = "", measure: str = "score") -> Curves:
+    """Score curves of every run, whole, over tasks and shares of a task."""
+    found = curves(groups, task, measure, full=True)
+    runs = {run.name: run for one in groups for run in one.runs}
+    parts = [rows.assign(x=by_share(runs[str(name)], rows["iteration"])) for name, rows in found.rows.groupby("run", sort=False)]
+    orders = {tuple(run.info.tasks) for run in runs.values()}
+    longest = max(orders, key=len, default=())
+    named = longest if len(orders) == 1 else tuple(f"task {number}" for number in range(1, len(longest) + 1))
+    words = [] if len(orders) < 2 else ["The runs learn different tasks, or in different orders: what lies over each other is their place."]
+    lacking = found.sentence[found.sentence.index("Gap:") :] if "Gap:" in found.sentence else ""
+    rows = pd.concat(parts, ignore_index=True) if parts else found.rows.assign(x=[])
+    return Curves(rows, None, " ".join([*words, lacking]).strip() if parts else found.sentence, named)
 
 
 def curves(groups: Sequence[Group], task: str = "", measure: str = "score", full: bool = False) -> Curves:
-    """Score curves of every run, cut at the shortest of them unless `full`."""
+    """Score curves of every run by iteration, cut at the shortest of them unless `full`."""
     frames, lacking = [], []
     for one in groups:
         for run in one.runs:
@@ -142,10 +162,10 @@ def curves(groups: Sequence[Group], task: str = "", measure: str = "score", full
             else:
                 frames.append(rows.assign(group=one.key, run=run.name))
     if not frames:
-        return Curves(pd.DataFrame(columns=["group", "run", "iteration", "value"]), None, "None of these runs has this measurement.")
+        return Curves(pd.DataFrame(columns=["group", "run", "iteration", "value", "x"]), None, "None of these runs has this measurement.")
     ends = [int(rows["iteration"].max()) for rows in frames]
     cut_at = None if full or min(ends) == max(ends) else min(ends)
-    rows = pd.concat(frames, ignore_index=True)
+    rows = pd.concat(frames, ignore_index=True).assign(x=lambda every: every["iteration"].astype(float))
     rows = rows[rows["iteration"] <= cut_at] if cut_at is not None else rows
     words = [f"Cut at iteration {cut_at:,}, where the shortest run ends (the longest has {max(ends):,})."] if cut_at is not None else []
     if full and min(ends) < max(ends):
@@ -157,21 +177,21 @@ def curves(groups: Sequence[Group], task: str = "", measure: str = "score", full
     return Curves(rows, cut_at, " ".join(words))
 
 
-def band(rows: Frame) -> Frame:
-    """Mean, lowest and highest over the runs of one group, on all their iterations: iteration, mean, low, high, n.
+def band(rows: Frame, at: str = "iteration") -> Frame:
+    """Mean, lowest and highest over the runs of one group, on all their places: `at` (iteration, or x), mean, low, high, n.
 
-    Runs evaluated at other iterations are joined to the grid by straight lines within their own range.
+    Runs evaluated elsewhere are joined to the grid by straight lines within their own range.
     """
-    grid = np.unique(rows["iteration"].to_numpy())
+    grid = np.unique(rows[at].to_numpy())
     values = []
     for _, own in rows.groupby("run"):
         own = own.sort_values("iteration")
-        values.append(np.interp(grid, own["iteration"], own["value"], left=np.nan, right=np.nan))
+        values.append(np.interp(grid, own[at], own["value"], left=np.nan, right=np.nan))
     stacked = np.array(values)
     n = np.isfinite(stacked).sum(axis=0)
     return pd.DataFrame(
         {
-            "iteration": grid,
+            at: grid,
             "mean": np.nanmean(stacked, axis=0),
             "low": np.nanmin(stacked, axis=0),
             "high": np.nanmax(stacked, axis=0),
@@ -180,7 +200,7 @@ def band(rows: Frame) -> Frame:
     )
 
 
-def curves_figure(groups: Sequence[Group], found: Curves, title: str = "mean score", dark: bool = False) -> go.Figure:
+def curves_figure(groups: Sequence[Group], found: Curves, title: str = f"mean {NAMES[FORCED]}", dark: bool = False) -> go.Figure:
     """A line a group (mean), a band from the lowest to the highest seed, each run a faint line with its name on hover."""
     if found.rows.empty:
         return empty(found.sentence, dark)
@@ -189,9 +209,9 @@ def curves_figure(groups: Sequence[Group], found: Curves, title: str = "mean sco
         rows = found.rows[found.rows["group"] == one.key]
         if rows.empty:
             continue
-        color, mean, several = colors[one.key], band(rows), rows["run"].nunique() > 1
+        color, mean, several = colors[one.key], band(rows, "x"), rows["run"].nunique() > 1
         if several:
-            x = np.concatenate([mean["iteration"], mean["iteration"][::-1]])
+            x = np.concatenate([mean["x"], mean["x"][::-1]])
             y = np.concatenate([mean["high"], mean["low"][::-1]])
             figure.add_scatter(
                 x=x,
@@ -207,7 +227,7 @@ def curves_figure(groups: Sequence[Group], found: Curves, title: str = "mean sco
                 own = own.sort_values("iteration")
                 label = in_figure(str(name), 48)
                 figure.add_scatter(
-                    x=own["iteration"].to_numpy(),
+                    x=own["x"].to_numpy(),
                     y=own["value"].to_numpy(),
                     mode="lines",
                     line={"color": faded(color, 0.35), "width": 1},
@@ -217,16 +237,23 @@ def curves_figure(groups: Sequence[Group], found: Curves, title: str = "mean sco
                     hovertemplate=f"{label}: %{{y:.2f}}<extra></extra>",
                 )
         figure.add_scatter(
-            x=mean["iteration"].to_numpy(),
+            x=mean["x"].to_numpy(),
             y=mean["mean"].to_numpy(),
             mode="lines",
             name=f"{in_figure(one.label, 48)} (n = {rows['run'].nunique()})",
             legendgroup=one.key,
             line={"color": color, "width": 2.5, "dash": DASHES[(at // 8) % len(DASHES)]},
             customdata=mean["n"].to_numpy(),
-            hovertemplate="mean %{y:.2f} of %{customdata} runs at %{x:,}<extra></extra>",
+            hovertemplate=f"mean %{{y:.2f}} of %{{customdata}} runs at {'task and share %{x:.2f}' if found.tasks else '%{x:,}'}<extra></extra>",
         )
-    figure.update_layout(xaxis_title="iteration", yaxis_title=title, hovermode="closest")
+    figure.update_layout(xaxis_title="share of each task" if found.tasks else "iteration", yaxis_title=title, hovermode="closest")
+    if found.tasks:
+        names = [in_figure(name, 18) for name in found.tasks]
+        figure.update_xaxes(tickvals=np.arange(len(names)) + 0.5, ticktext=names, showgrid=False, ticks="")
+        edges = [{"type": "line", "x0": at, "x1": at, "y0": 0, "y1": 1, "yref": "y domain"} for at in range(len(names) + 1)]
+        figure.update_layout(
+            shapes=[edge | {"line": {"color": MUTED[dark], "width": 1, "dash": "dot"}, "layer": "below"} for edge in edges]
+        )
     return dress(figure, dark, height=420)
 
 
@@ -296,7 +323,7 @@ def bars_figure(groups: Sequence[Group], metrics: Sequence[str], dark: bool = Fa
 
 
 def metric_name(metric: str) -> str:
-    return f"{in_figure(metric.removeprefix('score:'), 24)} score" if metric.startswith("score:") else METRICS[metric][0]
+    return f"{in_figure(metric.removeprefix('score:'), 24)} answer score" if metric.startswith("score:") else METRICS[metric][0]
 
 
 def differences(groups: Sequence[Group], pattern: str = "", only: bool = True) -> tuple[Frame, str]:

@@ -13,10 +13,10 @@ from workbench.config import ConfigError, RunConfig, build, fields
 from workbench.runs.check import check_run
 from workbench.runs.schema import RunError
 from workbench.views import style, timeline
-from workbench.views.scores.curves import shorten
+from workbench.views.scores.curves import mean_score, shorten
 from workbench.views.timeline import Frame
 
-PHASES = ("train", "fit", "sample", "decode", "evaluate", "other")
+PHASES = ("train", "fit", "sample", "decode", "answer", "evaluate", "record", "other")
 
 
 def config_frame(run: Any) -> Frame:
@@ -93,15 +93,28 @@ def files_frame(run: Any) -> Frame:
     )
 
 
+def seconds_by_task(run: Any) -> Frame:
+    """Seconds that each phase took of each task: task, phase, seconds. All of them together are the run.
+
+    The table `timings` says at the end of each task how long each phase had taken since the run began.
+    """
+    rows = run.table("timings").dropna(subset=["seconds"]).sort_values(["iteration", "row"], kind="stable")
+    before = rows.groupby("phase", sort=False, observed=True)["seconds"].shift(fill_value=0.0)
+    # A clock that went back began anew: what it shows was all spent since.
+    spent = (rows["seconds"] - before).where(rows["seconds"] >= before, rows["seconds"])
+    return rows.assign(seconds=spent).groupby(["task", "phase"], sort=False, observed=True)["seconds"].sum().reset_index()
+
+
 def timings_figure(run: Any, dark: bool = False) -> go.Figure:
-    """Where the time went: seconds a task in each phase."""
-    frame = run.table("timings")
+    """Where the time went: seconds of each task in each phase; the bars add up to the run."""
+    frame = seconds_by_task(run)
     if frame.empty:
         return style.empty("This run recorded no timings", dark)
     wide = frame.pivot_table(index="task", columns="phase", values="seconds", aggfunc="sum", sort=False).fillna(0.0)
-    wide = wide.reindex([task for task in timeline.tasks(run) if task in wide.index])
+    known = timeline.tasks(run)
+    wide = wide.reindex([*(task for task in known if task in wide.index), *(task for task in wide.index if task not in known)])
     figure = go.Figure()
-    colors: dict[str, str] = dict(zip(PHASES, style.OKABE_ITO_DARK if dark else style.OKABE_ITO, strict=False))
+    colors: dict[str, str] = dict(zip(PHASES, style.TOL_MUTED_DARK if dark else style.TOL_MUTED, strict=True))
     for phase in [*(name for name in PHASES if name in wide), *(name for name in wide if name not in PHASES)]:
         figure.add_bar(
             y=[shorten(str(task), 18) for task in wide.index],
@@ -127,12 +140,17 @@ def diagnostic(run: Any, name: str, subject: str | None = None) -> Frame:
 class Gap:
     """An energy gap on the codes of the fit: mean U of short-run samples less that of the codes its energy was fitted to, in nats.
 
-    before: the same task's, after the task before; None where there was none.
+    before: the same task's, after the task before; None where there was none. error: standard error of value, where it is known.
     """
 
     task: str
     value: float
     before: float | None
+    error: float | None = None
+
+    @property
+    def within_noise(self) -> bool:
+        return self.error is not None and abs(self.value) <= 2 * self.error
 
 
 def widest_gap(run: Any) -> Gap | None:
@@ -145,14 +163,32 @@ def widest_gap(run: Any) -> Gap | None:
     widest = last.loc[last["value"].abs().idxmax()]
     earlier = rows[(rows["iteration"] == moments[-2 if len(moments) > 1 else -1]) & (rows["subject"] == widest["subject"])]["value"]
     before = float(earlier.iloc[-1]) if len(moments) > 1 and len(earlier) else None
-    return Gap(str(widest["subject"]), float(widest["value"]), before)
+    task = str(widest["subject"])
+    return Gap(task, float(widest["value"]), before, _gap_error(run, task, int(moments[-1])))
+
+
+RECORDED_STARTS = 16
+"""Starts of the chains whose mean energy makes the recorded gap (8 chains from each); what chains of one start share is not known."""
+
+
+def _gap_error(run: Any, task: str, iteration: int) -> float | None:
+    """Standard error of the chains' mean energy at its largest: every start counted once. That of the codes is small beside it."""
+    stats = run.table("chain_stats")
+    if "energy_q25" not in stats:
+        return None
+    last = stats[(stats["iteration"] == iteration) & (stats["task"] == task)].sort_values("step").tail(1)
+    if last.empty:
+        return None
+    # The quartiles of a normal law are 1.349 standard deviations apart.
+    error = float((last["energy_q75"] - last["energy_q25"]).iloc[0] / 1.349 / RECORDED_STARTS**0.5)
+    return error if np.isfinite(error) else None
 
 
 @dataclass(frozen=True)
 class Progress:
     """Where a run stands. rate: iterations a second over the last 200 logged steps; eta: seconds to the end, an estimate.
 
-    score: mean over the tasks begun, on the fixed subset that is scored with teacher forcing.
+    score: the end of `curves.mean_score`, on the fixed subset that is scored with teacher forcing.
     """
 
     iteration: int
@@ -169,7 +205,7 @@ class Progress:
 
 def progress(run: Any) -> Progress:
     """Progress of a run from its tables. The last task is taken to be as long as those before it, or as its epochs say."""
-    metrics, evaluated, names = run.table("metrics"), run.table("eval"), timeline.tasks(run)
+    metrics, names = run.table("metrics"), timeline.tasks(run)
     total = max(len(names), 1)
     if metrics.empty:
         return Progress(0, "", 0, total, 0.0, None, None, None, None, None)
@@ -183,8 +219,7 @@ def progress(run: Any) -> Progress:
     share = min((number - 1 + inside) / total, 1.0)
     iteration = int(last["iteration"])
     left = iteration / share - iteration if share > 0 else None
-    evaluated = evaluated[evaluated["kind"] == "teacher_forced"]
-    scores = evaluated[(evaluated["iteration"] == evaluated["iteration"].max()) & evaluated["eval_task"].isin(names[:number])]["score"]
+    scores = mean_score(run)["score"]
     return Progress(
         iteration,
         task,
@@ -194,7 +229,7 @@ def progress(run: Any) -> Progress:
         rate,
         left / rate if rate and left is not None else None,
         _float(last["loss"]),
-        _float(scores.mean()) if len(scores) else None,
+        _float(scores.iloc[-1]) if len(scores) else None,
         widest_gap(run),
     )
 
@@ -217,6 +252,14 @@ def _float(value: Any) -> float | None:
     return float(value) if value is not None and np.isfinite(value) else None
 
 
+def not_finite(run: Any) -> list[int]:
+    """Iterations whose logged loss is no finite number. Every logged step has a loss, so a missing one is not finite either."""
+    logged = run.table("metrics")
+    if logged.empty or "loss" not in logged:
+        return []
+    return [int(at) for at in logged.loc[~np.isfinite(logged["loss"].to_numpy(np.float64)), "iteration"]]
+
+
 def warnings_of(run: Any) -> list[str]:
     """Plain sentences about what needs a look: those the run noted, and those its tables show."""
     sentences = [str(sentence) for sentence in run.summary.warnings]
@@ -228,9 +271,9 @@ def warnings_of(run: Any) -> list[str]:
         end = chains[chains["iteration"] == chains["iteration"].max()]
         if float(end["stuck"].max()) > 0.5:
             sentences.append(f"More than half of the chains did not move at iteration {int(end['iteration'].iloc[0]):,}.")
-    metrics = run.table("metrics")
-    if len(metrics) and not np.isfinite(metrics["loss"].dropna().to_numpy(np.float64)).all():
-        sentences.append("The loss was not finite at least once.")
+    steps = not_finite(run)
+    if steps:
+        sentences.append(f"The loss was no finite number at {len(steps):,} steps, first at iteration {steps[0]:,}: this run diverged.")
     gap = widest_gap(run)
     if gap is not None and abs(gap.value) > 4:
         sentences.append(

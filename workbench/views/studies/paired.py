@@ -1,4 +1,8 @@
-"""Paired differences between groups of runs: same seed, stream and task order; no winner is named inside the noise."""
+"""Paired differences between groups of runs: same seed, stream and task order; no winner is named inside the noise.
+
+The interval is Student's t over pairs: at three pairs a bootstrap over pairs covers the truth in 76 of 100 cases where it says 95.
+Where several groups are compared with one baseline, their p values are corrected together (Holm 1979).
+"""
 
 from __future__ import annotations
 
@@ -8,6 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
+from scipy.special import stdtr, stdtrit
 
 from workbench.views.studies.compare import METRICS, Group, colors_of, metric_name, value_of
 from workbench.views.style import INK, MUTED, dress, empty, faded
@@ -16,6 +21,9 @@ from workbench.views.timeline import Frame
 
 ENOUGH_PAIRS = 5
 """Pairs below which no winner is named: with four, all of one sign still happens by chance in one case of eight."""
+
+LEVEL = 0.05
+"""How often, at most, any winner is named where there is none."""
 
 
 def pairs(base: Group, other: Group, metric: str) -> Frame:
@@ -33,35 +41,60 @@ def _conditions(run: Any) -> tuple[Any, ...]:
     return run.info.seed, run.info.stream, run.info.stream_hash, tuple(run.info.tasks)
 
 
-def paired(groups: Sequence[Group], base_key: str, metric: str, draws: int = 2000) -> Frame:
-    """One row a group against the baseline: pairs, mean difference, its 95 % bootstrap interval over pairs, and a verdict in words."""
+def t_interval(gaps: np.ndarray, level: float = 0.95) -> tuple[float, float, float]:
+    """Student's interval of the mean of n differences, and the two-sided p value of a mean of 0. NaN for fewer than two.
+
+    Differences that are all alike (no spread to judge by) are judged by their signs: p = 2^(1 - n).
+    """
+    n = len(gaps)
+    if n < 2:
+        return float("nan"), float("nan"), float("nan")
+    mean, error = float(gaps.mean()), float(gaps.std(ddof=1) / np.sqrt(n))
+    if error <= 1e-12 * max(abs(mean), 1e-300):
+        return mean, mean, 1.0 if mean == 0 else 2.0 ** (1 - n)
+    half = float(stdtrit(n - 1, 0.5 + level / 2)) * error
+    return mean - half, mean + half, float(2 * stdtr(n - 1, -abs(mean) / error))
+
+
+def holm(values: Sequence[float]) -> np.ndarray:
+    """P values corrected for how many there are (Holm 1979); NaN stays NaN and does not count."""
+    found = np.asarray(values, dtype=np.float64)
+    known = np.flatnonzero(np.isfinite(found))
+    order = known[np.argsort(found[known], kind="stable")]
+    corrected = np.full(len(found), np.nan)
+    if len(order):
+        corrected[order] = np.minimum(np.maximum.accumulate(found[order] * np.arange(len(order), 0, -1)), 1.0)
+    return corrected
+
+
+def paired(groups: Sequence[Group], base_key: str, metric: str) -> Frame:
+    """One row a group against the baseline: pairs, mean difference, its 95 % t interval, p (Holm's, over the groups), a verdict in words."""
     base = next((one for one in groups if one.key == base_key), None)
-    rows = []
-    for one in groups:
-        if base is None or one.key == base.key:
-            continue
-        gaps = pairs(base, one, metric)["difference"].to_numpy(dtype=float)
-        n = len(gaps)
-        mean, low, high = (float(gaps.mean()) if n else float("nan")), float("nan"), float("nan")
-        if n >= 2:
-            weights = np.random.default_rng(0).multinomial(n, np.full(n, 1 / n), size=draws)
-            low, high = (float(value) for value in np.quantile(weights @ gaps / n, [0.025, 0.975]))
-        rows.append(
-            {
-                "group": one.key,
-                "label": one.label,
-                "pairs": n,
-                "difference": mean,
-                "low": low,
-                "high": high,
-                "verdict": verdict(gaps, low, high, metric),
-            }
-        )
-    return pd.DataFrame(rows, columns=["group", "label", "pairs", "difference", "low", "high", "verdict"])
+    others = [one for one in groups if base is not None and one.key != base.key]
+    gaps = [pairs(base, one, metric)["difference"].to_numpy(dtype=float) for one in others] if base is not None else []
+    tests = [t_interval(own) for own in gaps]
+    corrected = holm([p if len(own) >= ENOUGH_PAIRS else float("nan") for own, (_, _, p) in zip(gaps, tests, strict=True)])
+    rows = [
+        {
+            "group": one.key,
+            "label": one.label,
+            "pairs": len(own),
+            "difference": float(own.mean()) if len(own) else float("nan"),
+            "low": low,
+            "high": high,
+            "p": float(p),
+            "verdict": verdict(own, low, high, float(p), metric),
+        }
+        for one, own, (low, high, _), p in zip(others, gaps, tests, corrected, strict=True)
+    ]
+    return pd.DataFrame(rows, columns=["group", "label", "pairs", "difference", "low", "high", "p", "verdict"])
 
 
-def verdict(gaps: np.ndarray, low: float, high: float, metric: str) -> str:
-    """What the differences (other minus baseline) allow one to say: a winner only outside the noise and on enough pairs."""
+def verdict(gaps: np.ndarray, low: float, high: float, p: float, metric: str) -> str:
+    """What the differences (other minus baseline) allow one to say: a winner only outside the noise and on enough pairs.
+
+    low, high: the interval of this comparison alone; p: corrected for all that are made at once.
+    """
     n = len(gaps)
     if n == 0:
         return "no pair with the same seed, stream and order"
@@ -75,6 +108,8 @@ def verdict(gaps: np.ndarray, low: float, high: float, metric: str) -> str:
         )
     if low <= 0 <= high:
         return "no difference beyond the noise"
+    if not p < LEVEL:
+        return f"no difference beyond the noise of so many comparisons (p {p:.2f} after Holm's correction)"
     sign = METRICS[metric][1] if metric in METRICS else 1
     better = (gaps.mean() > 0) == (sign > 0)
     return f"{word}, which is {'better' if better else 'worse'} ({n} pairs)"

@@ -22,6 +22,7 @@ from workbench.views.energy import chains, landscape, slices, snapshots
 from workbench.views.replay import agreement
 from workbench.views.replay import samples as replay
 from workbench.views.scores import curves, forgetting, forgetting_numbers, matrix
+from workbench.views.scores.measures import ABOUT, FORCED, GENERATED, NAMES
 from workbench.views.studies import compare, health, paired
 from workbench.views.studies.report_html import Chapter, Part, Piece, Text, document
 from workbench.views.text import in_figure
@@ -43,8 +44,18 @@ class Panel:
 
 
 def _numbers(run: Any) -> Pieces:
-    overall = pd.DataFrame([{"number": name, "value": value} for name, value in forgetting_numbers.overall(run).items()])
-    return [overall, forgetting_numbers.per_task(run)]
+    halves = forgetting_numbers.half_widths(run)
+    overall = [
+        {
+            "measure": NAMES[GENERATED if name in forgetting_numbers.BY_END else FORCED],
+            "number": name,
+            "value": value,
+            "± (95 %)": halves.get(name),
+        }
+        for name, value in forgetting_numbers.overall(run).items()
+    ]
+    words = [Text(f"{NAMES[kind].capitalize()}: {ABOUT[kind]}.") for kind in (GENERATED, FORCED)]
+    return [pd.DataFrame(overall), words[0], forgetting_numbers.per_task(run), words[1], forgetting_numbers.per_task_by_iteration(run)]
 
 
 def _forgetting(run: Any) -> Pieces:
@@ -96,7 +107,7 @@ def _replay(run: Any) -> Pieces:
     return [
         replay.reasons_figure(samples, tasks),
         replay.figure(run),
-        replay.counts(samples, replay.asked(samples, tasks, run.info.gamma, replay.reference(run.config))),
+        replay.counts(samples, replay.asked(samples, tasks, run.info.gamma, replay.reference(run.config, run.path))),
     ]
 
 
@@ -171,13 +182,18 @@ def _compare_curves(runs: Sequence[Any]) -> Pieces:
 
 
 def _compare_bars(runs: Sequence[Any]) -> Pieces:
-    groups, names = compare.group(runs), [name for name in compare.METRICS if name != "seconds"]
+    groups = compare.group(runs)
     rows = [
         {"run": run.name, "group": one.label, **{name: compare.value_of(run, name) for name in compare.METRICS}}
         for one in groups
         for run in one.runs
     ]
-    return [compare.bars_figure(groups, names), pd.DataFrame(rows)]
+    figures = [
+        piece
+        for kind, names in compare.BY_MEASURE.items()
+        for piece in (Text(NAMES[kind].capitalize()), compare.bars_figure(groups, names))
+    ]
+    return [*figures, pd.DataFrame(rows)]
 
 
 def _compare_paired(runs: Sequence[Any]) -> Pieces:
