@@ -16,7 +16,8 @@ from typing import Any, cast
 from workbench.tasks.example import SPLITS, Metric, Task, TaskError
 from workbench.tasks.published.drafts import Draft, hold_out, numbered
 from workbench.tasks.published.records import BYTE_ORDER_MARK, Record, json_lines, parse
-from workbench.tasks.wording import RULES, UNICODE, em_words, nf1_words, published_warnings
+from workbench.tasks.scoring import normalised
+from workbench.tasks.wording import RULES, UNICODE, em_words, needs_more, nf1_words
 
 METRICS = ("em", "nf1")
 """The metrics that need nothing beside the texts."""
@@ -64,10 +65,12 @@ def _task(name: str, data: Path) -> Task:
     if "validation" not in drafts:
         drafts["validation"], drafts["train"] = hold_out(drafts["train"], name)
     if not drafts["train"]:
-        raise TaskError(f"{files['train']}: nothing is left to learn, the one context is held out; accepted: several contexts, or a {name}/validation.jsonl")
+        raise TaskError(
+            f"{files['train']}: nothing is left to learn, the one context is held out; accepted: several contexts, or a {name}/validation.jsonl"
+        )
     warnings = read.warnings(files["train"])
     if rules != UNICODE:
-        warnings += published_warnings(metric, [answer for draft in drafts["test"] for answer in draft.answers], files["test"])
+        warnings += _published_warnings(metric, [answer for draft in drafts["test"] for answer in draft.answers], files["test"])
     train, validation, test = (numbered(name, split, drafts[split]) for split in SPLITS)
     return Task(name, metric, train, validation, test, labels, (f"{name}/task.json", *files.values()), tuple(warnings))
 
@@ -91,7 +94,9 @@ def _about(file: str, data: Path) -> tuple[Metric, tuple[str, ...] | None, str]:
     for label in about.texts("labels"):
         words = tuple((em_words if metric == "em" else nf1_words)(label)) if rules == UNICODE else (label,)
         if words in same:
-            raise TaskError(f"{file}: labels {same[words]!r} and {label!r} are scored alike; accepted: labels that differ in more than their spelling")
+            raise TaskError(
+                f"{file}: labels {same[words]!r} and {label!r} are scored alike; accepted: labels that differ in more than their spelling"
+            )
         same[words] = label
     return cast(Metric, metric), tuple(labels), rules
 
@@ -122,3 +127,19 @@ class _Reading:
         if not self.cut:
             return []
         return [f"{file} and the files beside it: {self.cut:,} contexts are longer than {LONGEST_CONTEXT:,} characters and lose their ends"]
+
+
+def _published_warnings(metric: str, answers: Sequence[str], file: str) -> list[str]:
+    """Sentences about answers that the published rules do not score as one would think."""
+    found = []
+    nothing = sorted({answer for answer in answers if answer.strip() and metric == "nf1" and not normalised(answer)})
+    if nothing:
+        found.append(
+            f"{file}: answers like {nothing[0][:40]!r} have no word under the published nf1, so an empty prediction scores 1; accepted: leave out rules"
+        )
+    foreign = sorted({answer for answer in answers if needs_more(answer)})
+    if foreign:
+        found.append(
+            f"{file}: answers like {foreign[0][:40]!r} are compared by their code points alone under the published rules; accepted: leave out rules"
+        )
+    return found

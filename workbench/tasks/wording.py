@@ -9,15 +9,16 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterator, Sequence
-
-from workbench.tasks.scoring_words import ARTICLES, published_words
+from collections.abc import Iterator
 
 UNICODE = "unicode"
 RULES = (UNICODE, "published")
+ARTICLES = ("a", "an", "the")
 
 _PLAIN = str.maketrans(dict.fromkeys("‘’‚‛′", "'") | dict.fromkeys("“”„‟″«»「」『』", '"') | dict.fromkeys("‐‑‒–—―−", "-"))
-_UNSPACED = re.compile("([\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff])")
+_UNSPACED = re.compile(
+    "([\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff])"
+)
 """Thai, Lao, Burmese, Khmer, Japanese kana, Han."""
 
 
@@ -48,13 +49,6 @@ def _cut(text: str) -> Iterator[str]:
         yield from (part for part in _UNSPACED.split(word) if part)
 
 
-def published_warnings(metric: str, answers: Sequence[str], file: str) -> list[str]:
-    """Sentences about answers that the published rules do not score as one would think."""
-    found = []
-    nothing = sorted({answer for answer in answers if answer.strip() and metric == "nf1" and not published_words(answer)})
-    if nothing:
-        found.append(f"{file}: answers like {nothing[0][:40]!r} have no word under the published nf1, so an empty prediction scores 1; accepted: leave out rules")
-    foreign = sorted({answer for answer in answers if _UNSPACED.search(answer) or spelled(answer) != answer})
-    if foreign:
-        found.append(f"{file}: answers like {foreign[0][:40]!r} are compared by their code points alone under the published rules; accepted: leave out rules")
-    return found
+def needs_more(text: str) -> bool:
+    """Whether the published rules compare this text by its code points alone."""
+    return bool(_UNSPACED.search(text)) or spelled(text) != text
