@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import http.client
+import itertools
 import json
 import os
 import socket
@@ -84,7 +85,7 @@ def test_f41_a_page_of_another_port_or_site_is_refused(app: int, origin: str) ->
 
 def test_f40_the_command_line_says_it_where_no_settings_file_is() -> None:
     words, environment = served(8501)
-    pairs = list(zip(words, words[1:], strict=False))
+    pairs = list(itertools.pairwise(words))
     assert [value for name, value in pairs if name == "--server.allowedHosts"] == ["127.0.0.1", "localhost", "::1"]
     assert environment["WORKBENCH_APP_TOKEN"] == ""
     settings = (Path(__file__).parents[2] / ".streamlit/config.toml").read_text()
@@ -151,13 +152,13 @@ def test_f99_behind_a_proxy_with_a_path_of_its_own(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("path", ["../x", "a b", "a?b", "a//b", "<x>"])
 def test_f99_a_base_path_that_is_none_is_refused(path: str) -> None:
-    with pytest.raises(ConfigError, match="^--base-path: found"):
+    with pytest.raises(ConfigError, match=r"^--base-path: found"):
         served(8501, base_path=path)
 
 
 @pytest.mark.parametrize("host", ["http://x", "a/b", "a,b", "*", ""])
 def test_f99_a_host_that_is_none_is_refused(host: str) -> None:
-    with pytest.raises(ConfigError, match="^--host: found"):
+    with pytest.raises(ConfigError, match=r"^--host: found"):
         served(8501, hosts=[host])
 
 

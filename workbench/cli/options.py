@@ -85,7 +85,9 @@ def shown(value: Any) -> str:
 def existing_runs(runs: Path) -> Path:
     """The runs folder, which must exist unless it is the default one. Raises ConfigError."""
     if runs != RUNS and not os.path.isdir(runs):  # noqa: PTH112
-        raise ConfigError(f"--runs: no folder {str(runs)[:200]}; accepted: a folder that holds runs (those that come with the project: data/runs)")
+        raise ConfigError(
+            f"--runs: no folder {str(runs)[:200]}; accepted: a folder that holds runs (those that come with the project: data/runs)"
+        )
     return runs
 
 

@@ -24,8 +24,6 @@ _DISK_WORDS = re.compile(
 )
 LARGEST_TEXT = 1 << 18
 """Bytes of a settings or summary file; those of this project have some thousands. YAML of this size already takes seconds."""
-DEEPEST = 50
-"""Brackets within brackets in YAML."""
 LARGEST_LINES = 1 << 28
 """Bytes of a file of JSON lines."""
 
@@ -118,29 +116,10 @@ def listed(folder: Path, ending: str = "") -> list[Path]:
 
 
 def parse_yaml(data: bytes) -> Any:
-    """The value of a YAML text without references, which grow without bound when they are resolved and which no settings need.
+    """The value of a YAML text as `workbench.config` reads settings. Raises ValueError with one line, whatever the reader trips over."""
+    from workbench.config.reading import read_yaml
 
-    Raises ValueError with one line, whatever the reader trips over.
-    """
-    import yaml
-
-    class Loader(yaml.SafeLoader):
-        def fetch_flow_collection_start(self, TokenClass: Any) -> None:
-            if self.flow_level >= DEEPEST:  # the reader's time grows with the square of it
-                raise RecursionError
-            super().fetch_flow_collection_start(TokenClass)
-
-        def compose_node(self, parent: Any, index: Any) -> Any:
-            if self.check_event(yaml.AliasEvent):
-                raise ValueError("a reference (*NAME)")
-            return super().compose_node(parent, index)
-
-    try:
-        return yaml.load(data, Loader)
-    except RecursionError:
-        raise ValueError("nested too deeply") from None
-    except Exception as error:
-        raise ValueError(" ".join(str(error).split())[:120] or type(error).__name__) from None
+    return read_yaml(data)
 
 
 _HALVES = re.compile(rb"\\u[dD][89a-fA-F]")

@@ -1,0 +1,32 @@
+"""How much the fuzzing tries: a short part in `make test`, as long as FUZZ_MINUTES says in `make fuzz`.
+
+Inputs that once failed are kept in tests/fuzz/corpus and tried first; hypothesis shrinks each to its smallest form.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis.database import DirectoryBasedExampleDatabase
+
+MINUTES = float(os.environ.get("FUZZ_MINUTES", "0"))
+SHORT = 25
+"""Inputs a test in the short part."""
+SLOWEST = 10.0
+"""Seconds after which an input counts as a hang."""
+
+FUZZ = settings(
+    max_examples=10_000_000 if MINUTES else SHORT,
+    deadline=None,
+    derandomize=not MINUTES,
+    database=DirectoryBasedExampleDatabase(Path(__file__).parent / "corpus") if MINUTES else None,
+    suppress_health_check=[
+        HealthCheck.too_slow,
+        HealthCheck.data_too_large,
+        HealthCheck.function_scoped_fixture,
+        HealthCheck.filter_too_much,
+    ],
+    phases=[Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink],
+)
