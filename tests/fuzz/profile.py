@@ -1,6 +1,7 @@
 """How much the fuzzing tries: a short part in `make test`, as long as FUZZ_MINUTES says in `make fuzz`.
 
-Inputs that once failed are kept in tests/fuzz/corpus and tried first; hypothesis shrinks each to its smallest form.
+`make fuzz` keeps inputs that fail, shrunk to their smallest form, in tests/fuzz/corpus and tries those first. Once mended, an input stands
+beside its test as an @example, which the short part tries too; the short part draws the same inputs every time.
 """
 
 from __future__ import annotations

@@ -91,7 +91,7 @@ def test_f20_one_failed_write_loses_no_row(writer: RunWriter, monkeypatch: pytes
     assert all(verdict.ok for verdict in check_run(writer.path))
 
 
-@pytest.mark.parametrize("name", ["write", "fsync"])
+@pytest.mark.parametrize("name", ["write", "fsync", "replace"])
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EIO])
 def test_f20_enospc_at_every_write_of_a_short_run_one_at_a_time(tmp_path: Path, name: str, code: int) -> None:
     with pytest.MonkeyPatch.context() as patch:

@@ -54,7 +54,8 @@ LAST_TRIES, LAST_PAUSE = 3, 0.2
 
 README = """\
 A run of the LSEBMCL workbench. Nothing in it needs that program to be opened.
-run.json, summary.json       what was run and how it ended; config.yaml holds every setting
+run.json, summary.json       what was run and how it ended; config.yaml holds every setting; `rows` counts the rows of each table,
+                             `incomplete` says what the disk refused
 events.jsonl, log.txt        what happened when; one JSON object a line
 NAME.parquet                 a table of a finished run:  pandas.read_parquet("metrics.parquet")
 NAME/seg-*.arrows            the same while it runs:     pyarrow.ipc.open_stream(FILE).read_all()
