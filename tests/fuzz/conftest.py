@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.fuzz.profile import MINUTES, SLOWEST
+from tests.fuzz.profile import MINUTES, SHARES, SLOWEST
 
 TRIED: Counter[str] = Counter()
 
@@ -16,8 +16,9 @@ TRIED: Counter[str] = Counter()
 @pytest.fixture
 def within(request: pytest.FixtureRequest) -> Callable[[Callable[[], object]], None]:
     """Run one input, which must end in SLOWEST seconds; in `make fuzz` each test has its share of the time, then tries nothing more."""
-    tests = sum(item.path.parent == request.node.path.parent for item in request.session.items)
-    until = time.monotonic() + 60 * MINUTES / max(tests, 1)
+    names = [item.name for item in request.session.items if item.path.parent == request.node.path.parent]
+    share = SHARES.get(request.node.name, 1) / sum(SHARES.get(name, 1) for name in names)
+    until = time.monotonic() + 60 * MINUTES * share
 
     def run(action: Callable[[], object]) -> None:
         if MINUTES and time.monotonic() > until:

@@ -18,6 +18,9 @@ SHORT = 25
 SLOWEST = 10.0
 """Seconds after which an input counts as a hang."""
 
+SHARES = {"test_damaged_run_folders": 10, "test_run_and_summary_files_of_any_content": 3, "test_data_sets_of_any_content": 3}
+"""Of the time, of the tests whose inputs take long; 1 of every other."""
+
 FUZZ = settings(
     max_examples=10_000_000 if MINUTES else SHORT,
     deadline=None,

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.fuzz.profile import FUZZ
-from workbench.tasks import available_tasks, load_stream
+from workbench.tasks import load_stream, own
 from workbench.tasks.example import Example, TaskError
 from workbench.tasks.scoring import score_each, snapped
 
@@ -60,7 +60,7 @@ def test_data_sets_of_any_content(
         (data / name / "test.jsonl").write_text("\n".join(test or lines[:1]) + "\n", encoding="utf-8", errors="surrogatepass")
 
     def look() -> None:
-        listed = {row["task"]: row for row in available_tasks(str(data))}
+        listed = {row["task"]: row for row in own.available(data)}
         assert "records" in listed["own:good"] or test, listed["own:good"]
         assert "\n" not in listed["own:any"].get("error", "")
         try:

@@ -18,7 +18,8 @@ def differences(run: Run) -> list[str]:
 
     Only of finished runs: the summary of a run that goes on is a moment behind its tables.
     """
-    summary, rows = run.summary, run.table("eval")
+    summary = run.summary
+    rows: Any = run.table("eval")  # pandas annotates `frame[...]` as half a dozen types at once
     generated = rows[(rows["kind"] == "generated") & (rows["trained_task"].fillna("") != "")]
     if generated.empty:
         shown = [name for name in ("average_score", "forgetting", "backward_transfer") if getattr(summary, name) is not None]

@@ -53,7 +53,7 @@ class Task:
     test: tuple[Example, ...]
     labels: tuple[str, ...] | None = None
     files: tuple[str, ...] = ()
-    warnings: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = field(default=(), kw_only=True)
 
     def __post_init__(self) -> None:
         if self.metric not in METRICS:

@@ -72,7 +72,7 @@ def _task(name: str, data: Path) -> Task:
     if rules != UNICODE:
         warnings += _published_warnings(metric, [answer for draft in drafts["test"] for answer in draft.answers], files["test"])
     train, validation, test = (numbered(name, split, drafts[split]) for split in SPLITS)
-    return Task(name, metric, train, validation, test, labels, (f"{name}/task.json", *files.values()), tuple(warnings))
+    return Task(name, metric, train, validation, test, labels, (f"{name}/task.json", *files.values()), warnings=tuple(warnings))
 
 
 def _about(file: str, data: Path) -> tuple[Metric, tuple[str, ...] | None, str]:
