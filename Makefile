@@ -36,7 +36,8 @@ e2e: $(VENV)/installed browser ## the app in a real browser
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/e2e
 
 fuzz: $(VENV)/installed ## damaged runs, ratings, settings, data sets at random, FUZZ_MINUTES (60) long
-	FUZZ_MINUTES=$(FUZZ_MINUTES) OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/fuzz -q
+	end=$$(($$(date +%s) + 60 * $(FUZZ_MINUTES))); while [ $$(date +%s) -lt $$end ]; do \
+	  FUZZ_EXAMPLES=200 OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/fuzz -n 2 --dist load -q || exit 1; done
 
 lint: $(VENV)/installed ## ruff, import-linter, pyright
 	$(BIN)/ruff check .

@@ -44,7 +44,7 @@ def damage(path: Path, how: str, place: float, data: bytes) -> None:
     content = path.read_bytes()
     at = int(place * max(len(content) - 1, 0))
     if how == "flip":
-        path.write_bytes(content[:at] + bytes([content[at] ^ 1]) + content[at + 1 :])
+        path.write_bytes(content[:at] + bytes(byte ^ 1 for byte in content[at : at + 1]) + content[at + 1 :])
     elif how == "cut":
         path.write_bytes(content[:at])
     elif how == "put":
