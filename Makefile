@@ -4,9 +4,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 PORT ?= 8501
 SEEDS ?= 0 1 2
+FUZZ_MINUTES ?= 60
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test e2e lint install browser samples study mutants clean
+.PHONY: help demo test e2e fuzz lint install browser samples study mutants clean
 
 help: ## what can be made
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -33,6 +34,10 @@ test: $(VENV)/installed lint browser ## everything that CI checks
 
 e2e: $(VENV)/installed browser ## the app in a real browser
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/e2e
+
+fuzz: $(VENV)/installed ## damaged runs, ratings, settings, data sets at random, FUZZ_MINUTES (60) long
+	end=$$(($$(date +%s) + 60 * $(FUZZ_MINUTES))); while [ $$(date +%s) -lt $$end ]; do \
+	  FUZZ_EXAMPLES=200 OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/fuzz -n 2 --dist load -q || exit 1; done
 
 lint: $(VENV)/installed ## ruff, import-linter, pyright
 	$(BIN)/ruff check .

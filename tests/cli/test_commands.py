@@ -166,7 +166,7 @@ def test_looking_at_a_changed_run_warns(damaged: str, trained: Path) -> None:
     (run / damaged).write_bytes(content)
     assert [each.stderr for each in done] == [f"warning: {sentence}\n"] * 3
     assert sentence in (trained / "report.html").read_text()
-    assert listed.returncode == 0 and not listed.stderr
+    assert (listed.returncode, listed.stderr) == (0, f"warning: {sentence}\n")
     assert not command("show", run.name, cwd=trained).stderr
 
 

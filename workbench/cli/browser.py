@@ -6,7 +6,6 @@ import os
 import shutil
 import socket
 import subprocess
-import sys
 import time
 import urllib.request
 from collections.abc import Iterator, Sequence
@@ -15,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from workbench.cli.serve import APP
+from workbench.cli.serve import APP, served
 from workbench.config import ConfigError
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
@@ -51,10 +50,11 @@ def serve(runs: Path, log: Path, python: Sequence[str] = (), **environment: str)
     """
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
-        url = f"http://127.0.0.1:{free.getsockname()[1]}"
-    command = [sys.executable, *python, "-m", "streamlit", "run", str(APP), "--server.port", url.rpartition(":")[2]]
+        port = free.getsockname()[1]
+    url = f"http://127.0.0.1:{port}"
+    command, variables = served(port, python=python)
     with log.open("wb") as output:
-        variables = os.environ | environment | {"WORKBENCH_RUNS": str(runs)}
+        variables |= environment | {"WORKBENCH_RUNS": str(runs)}
         process = subprocess.Popen(command, cwd=APP.parent, env=variables, stdout=output, stderr=subprocess.STDOUT)
         try:
             _wait(f"{url}/_stcore/health", process, log)

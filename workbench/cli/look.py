@@ -21,6 +21,7 @@ from workbench.cli.options import (
     print_json,
     print_rows,
     warn_of_damage,
+    warn_of_unlisted,
 )
 
 
@@ -41,8 +42,9 @@ def list_runs(runs: RunsFolder = RUNS, as_json: AsJson = False) -> None:
     rows = []
     for found in reader.list_runs(existing_runs(runs)):
         run, summary = found.info, found.summary
-        row = {"run": found.name, "status": found.status}
+        row = {"run": found.name, "status": f"{found.status}, incomplete" if run is not None and run.incomplete else found.status}
         if run is not None:
+            warn_of_damage(found.path, recount=False)
             row |= {
                 "stream": run.stream,
                 "method": run.label,
@@ -54,6 +56,7 @@ def list_runs(runs: RunsFolder = RUNS, as_json: AsJson = False) -> None:
         if found.error:
             row["error"] = found.error
         rows.append(row)
+    warn_of_unlisted(runs)
     if as_json:
         print_json(rows)
     elif rows:
@@ -148,7 +151,15 @@ def table(
     from workbench.runs import reader, results
 
     paths = [found.path for found in reader.list_runs(existing_runs(runs)) if found.info is not None] if not names else []
-    rows = [results.run_row(path) for path in paths]
+    rows = []
+    for path in paths:
+        warn_of_damage(path)
+        try:
+            rows.append(results.run_row(path))
+        except ValueError as error:  # the others are shown all the same
+            print(f"left out: {path.name}: {error}", file=sys.stderr)
+    if not names:
+        warn_of_unlisted(runs)
     for name in names or []:
         if name.endswith(".json"):
             rows += results.read_results(Path(name))

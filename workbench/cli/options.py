@@ -25,18 +25,25 @@ def find(name: str, runs: Path) -> Path:
     """A run by its folder, or by its name under the runs folder as `find_run` takes it. Raises RunError."""
     from workbench.runs.reader import find_run
 
-    folder = Path(name)
-    if (folder / "run.json").is_file():
-        return folder
+    if name and os.path.isfile(os.path.join(name, "run.json")):  # noqa: PTH113, PTH118 (never raises, however long the name)
+        return Path(name)
     return find_run(runs, name).path
 
 
-def warn_of_damage(run: Path) -> None:
-    """One sentence on standard error where the configuration or a table of a run is not as the run wrote it."""
+def warn_of_damage(run: Path, recount: bool = True) -> None:
+    """One sentence on standard error where the configuration, summary or a table of a run is not as the run wrote it."""
     from workbench.runs.check import warning
 
-    if sentence := warning(run):
+    if sentence := warning(run, recount):
         print(f"warning: {sentence}", file=sys.stderr)
+
+
+def warn_of_unlisted(runs: Path) -> None:
+    """One sentence on standard error for runs under the folder that a list of it leaves out."""
+    from workbench.runs.reader import unlisted
+
+    for sentence in unlisted(runs):
+        print(f"note: {sentence}", file=sys.stderr)
 
 
 def print_json(value: Any) -> None:
@@ -77,13 +84,15 @@ def shown(value: Any) -> str:
 
 def existing_runs(runs: Path) -> Path:
     """The runs folder, which must exist unless it is the default one. Raises ConfigError."""
-    if runs != RUNS and not runs.is_dir():
-        raise ConfigError(f"--runs: no folder {runs}; accepted: a folder that holds runs (those that come with the project: data/runs)")
+    if runs != RUNS and not os.path.isdir(runs):  # noqa: PTH112
+        raise ConfigError(
+            f"--runs: no folder {str(runs)[:200]}; accepted: a folder that holds runs (those that come with the project: data/runs)"
+        )
     return runs
 
 
 def existing_data(data: str | None) -> str | None:
     """The data folder, which must exist where it is given. Raises ConfigError."""
-    if data is not None and not Path(data).is_dir():
-        raise ConfigError(f"--data: no folder {data}; accepted: the folder of the published files")
+    if data is not None and not os.path.isdir(data):  # noqa: PTH112
+        raise ConfigError(f"--data: no folder {data[:200]}; accepted: the folder of the published files")
     return data

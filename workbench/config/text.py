@@ -11,6 +11,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from workbench.config.errors import ConfigError
+from workbench.config.reading import read_yaml
 from workbench.config.sections import RunConfig, Section, fields
 
 
@@ -49,11 +50,11 @@ def _range(where: str) -> str:
 def from_yaml(path: Path) -> dict[str, Any]:
     """Plain values of a YAML file, for `build`. Raises ConfigError where it is unreadable or no mapping."""
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+        values = read_yaml(path.read_bytes())
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read ({error.strerror})") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: not YAML ({' '.join(str(error).split())})") from None
+    except ValueError as error:
+        raise ConfigError(f"{path}: not YAML ({error})") from None
     if values is None:
         return {}
     if not isinstance(values, dict):
@@ -71,8 +72,16 @@ def assign(values: dict[str, Any], assignment: str) -> None:
         raise ConfigError(f"--set {name}: unknown key{_nearest_key(name, known)}")
     *sections, leaf = name.split(".")
     for section in sections:
-        values = values.setdefault(section, {})
-    values[leaf] = yaml.safe_load(text)
+        held = values.get(section)
+        if not isinstance(held, dict | None):
+            raise ConfigError(f"{section}: found {str(held)[:80]!r}; accepted: a mapping of its settings")
+        if held is None:
+            held = values[section] = {}
+        values = held
+    try:
+        values[leaf] = read_yaml(text)
+    except ValueError as error:
+        raise ConfigError(f"--set {name}: {text[:80]!r} is not YAML ({error})") from None
 
 
 def to_yaml(config: RunConfig) -> str:

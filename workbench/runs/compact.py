@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from workbench.runs.files import hold_regular, said
 from workbench.runs.schema import RunError, table_schema
 from workbench.runs.stream import first_of_each_row, read_segments, segment_paths
 
@@ -24,23 +26,44 @@ def load_table(run: Path, table: str) -> pa.Table:
     parquet = run / f"{table}.parquet"
     if parquet.exists():
         try:
-            parts.append(pq.read_table(parquet, memory_map=False))
-        except (pa.ArrowException, OSError) as error:
+            parts.append(pq.read_table(hold_regular(parquet), memory_map=False, page_checksum_verification=True))
+            parts[-1].validate(full=True)
+        except (pa.ArrowException, OSError, ValueError) as error:
             raise RunError(f"{parquet.name}: cannot be read, it is cut short or damaged ({' '.join(str(error).split())[:120]})") from None
-    parts.extend(read_segments(segment_paths(run / table)).tables)
+    try:
+        parts.extend(read_segments(segment_paths(run / table)).tables)
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise RunError(f"{table}: cannot be read ({said(error)})") from None
+    for part in parts:
+        _hold_rows(table, part)
     try:
         return first_of_each_row(pa.concat_tables(parts, promote_options="default"))
     except pa.ArrowException as error:
         raise RunError(f"{table}: its parts do not fit together ({' '.join(str(error).split())[:160]})") from None
 
 
+def _hold_rows(table: str, part: pa.Table) -> None:
+    """Raises RunError where the rows of a part are not numbered, or a column is there twice."""
+    twice = sorted({name for name in part.column_names if part.column_names.count(name) > 1})
+    if twice:
+        raise RunError(f"{table}: column {twice[0][:80]!r} is there twice")
+    if "row" not in part.column_names:
+        raise RunError(f"{table}: no column 'row'; accepted: the number of each row, counted by the writer")
+    column = part.column("row")
+    if str(column.type) != "int64" or column.null_count:
+        found = f"{column.null_count} nulls" if column.null_count else str(column.type)
+        raise RunError(f"{table}: column 'row' holds {found}; accepted: whole numbers without gaps")
+
+
 def compact(run: Path, table: str, save: Callable[[str, Callable[[Path], Any]], bool]) -> int:
-    """Write RUN/table.parquet, check its row count and delete the segments. Returns the rows. Raises RunError, OSError."""
+    """Write RUN/table.parquet, check its row count and delete the segments. Returns the rows of the table. Raises RunError, OSError."""
     import pyarrow.parquet as pq
 
     segments = segment_paths(run / table)
     if not segments:
-        return 0
+        return load_table(run, table).num_rows
     rows = load_table(run, table)
 
     def write(path: Path) -> None:
@@ -52,5 +75,6 @@ def compact(run: Path, table: str, save: Callable[[str, Callable[[Path], Any]], 
     if rows.num_rows == 0 or save(f"{table}.parquet", write):
         for path in segments:
             path.unlink()
-        (run / table).rmdir()
+        with suppress(OSError):  # what a file server left in it goes by itself
+            (run / table).rmdir()
     return rows.num_rows

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 import pandas as pd
 from filelock import FileLock, Timeout
 
-from workbench.runs.files import json_line, read_lines, slug, write_all
+from workbench.runs.files import json_line, listed, read_lines, readable, write_all
 from workbench.runs.schema import SchemaError, parse_rating
 
 # A pandas DataFrame. pandas annotates `frame[...]` as half a dozen types at once, which no checker can use.
@@ -63,7 +63,7 @@ class Saved(NamedTuple):
 
 def rater_file(run: Path, rater: str) -> Path:
     """The file of one rater. Names that a file cannot carry get a part of their hash, so two raters never share a file by accident."""
-    short = slug(rater)
+    short = readable(rater)
     name = short if short == rater else f"{short or 'rater'}-{hashlib.sha256(rater.encode('utf-8', 'replace')).hexdigest()[:6]}"
     return Path(run) / "ratings" / f"{name}.jsonl"
 
@@ -174,7 +174,12 @@ def _seen(file: Path) -> set[str]:
 def files(run: Path) -> list[Path]:
     """The ratings files of a run; links are left out."""
     folder = Path(run) / "ratings"
-    return sorted(path for path in folder.glob("*.jsonl") if not path.is_symlink()) if folder.is_dir() and not folder.is_symlink() else []
+    if not folder.is_dir() or folder.is_symlink():
+        return []
+    try:
+        return [path for path in listed(folder, ".jsonl") if path.is_file() and not path.is_symlink()]
+    except OSError:
+        return []
 
 
 def read(run: Path) -> tuple[Frame, list[str]]:

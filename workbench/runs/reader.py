@@ -6,19 +6,17 @@ Text from outside (a link, a command line) is compared with the names that exist
 from __future__ import annotations
 
 import difflib
-import json
 import os
 import re
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import yaml
-
 from workbench.runs.compact import load_table
-from workbench.runs.files import read_lines
+from workbench.runs.files import LARGEST_TEXT, hold_regular, listed, parse_json, parse_yaml, read_lines, read_regular, readable, said, slug
 from workbench.runs.schema import COLUMNS, FINAL, FOLDERS, RunError, RunFile, Status, Summary, parse_run, parse_summary
 from workbench.runs.stream import segment_paths
 
@@ -70,9 +68,9 @@ class Run:
     def config(self) -> dict[str, Any]:
         """config.yaml as plain values. Raises RunError."""
         try:
-            values = yaml.safe_load(_inside(self.path, "config.yaml").read_text(encoding="utf-8"))
-        except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
-            raise RunError(f"config.yaml: cannot be read ({' '.join(str(error).split())[:120]})") from None
+            values = parse_yaml(read_regular(inside(self.path, "config.yaml"), LARGEST_TEXT))
+        except (OSError, ValueError) as error:
+            raise RunError(f"config.yaml: cannot be read ({said(error)})") from None
         if not isinstance(values, dict):
             raise RunError(f"config.yaml: found a {type(values).__name__}; accepted: a mapping")
         return values
@@ -123,45 +121,52 @@ class Run:
         """Names of the safetensors files of chains, latents or weights, sorted."""
         if folder not in FOLDERS:
             raise RunError(f"folder {folder!r} is unknown; accepted: {', '.join(FOLDERS)}")
-        return sorted(path.stem for path in _inside(self.path, folder).glob("*.safetensors"))
+        try:
+            return [path.stem for path in listed(inside(self.path, folder), ".safetensors")]
+        except OSError as error:
+            raise RunError(f"{folder}: cannot be read ({said(error)})") from None
 
     def arrays(self, folder: str, name: str) -> dict[str, np.ndarray]:
-        """All arrays of one file. Raises RunError."""
-        from safetensors import SafetensorError
+        """All arrays of one file. Raises RunError, also for a file that another task's chains were put in the place of."""
         from safetensors.numpy import load_file
 
         path = self._array_path(folder, name)
+        if fault := foreign(folder, name, self.metadata(folder, name)):
+            raise RunError(f"{folder}/{path.name}: {fault}")
         try:
             return load_file(path)
-        except (SafetensorError, OSError, ValueError, KeyError) as error:
-            raise RunError(f"{folder}/{path.name}: cannot be read, it is cut short or damaged ({str(error)[:120]})") from None
+        except Exception as error:  # a damaged header makes the library raise nearly anything
+            raise RunError(f"{folder}/{path.name}: cannot be read, it is cut short or damaged ({said(error)})") from None
 
     def metadata(self, folder: str, name: str) -> dict[str, str]:
         """The text metadata of one file. Raises RunError."""
-        from safetensors import SafetensorError, safe_open
+        from safetensors import safe_open
 
         path = self._array_path(folder, name)
         try:
-            with safe_open(path, "np") as file:
+            with safe_open(hold_regular(path), "np") as file:
                 return dict(file.metadata() or {})
-        except (SafetensorError, OSError, ValueError) as error:
-            raise RunError(f"{folder}/{path.name}: cannot be read, it is cut short or damaged ({str(error)[:120]})") from None
+        except Exception as error:
+            raise RunError(f"{folder}/{path.name}: cannot be read, it is cut short or damaged ({said(error)})") from None
 
     def events(self) -> list[dict[str, Any]]:
-        """{"time", "kind", ...} in order; an unfinished last line is left out."""
-        return [values for _, values, _ in read_lines(_inside(self.path, "events.jsonl")) if values is not None]
+        """{"time", "kind", ...} in order; an unfinished last line is left out. Raises RunError."""
+        try:
+            return [values for _, values, _ in read_lines(inside(self.path, "events.jsonl")) if values is not None]
+        except OSError as error:
+            raise RunError(f"events.jsonl: cannot be read ({said(error)})") from None
 
     def _array_path(self, folder: str, name: str) -> Path:
         known = self.array_names(folder)
         if name not in known:
             raise RunError(f"{folder}: no file named {str(name)[:80]!r}{_nearest(str(name), known)}")
-        return _inside(self.path, folder, f"{name}.safetensors")
+        return inside(self.path, folder, f"{name}.safetensors")
 
     def _signature(self, name: str) -> tuple[tuple[str, int, int], ...]:
         found = []
         for path in [self.path / f"{name}.parquet", *segment_paths(self.path / name)]:
             if path.exists():
-                stat = _inside(self.path, *path.relative_to(self.path).parts).stat()
+                stat = inside(self.path, *path.relative_to(self.path).parts).stat()
                 found.append((path.name, stat.st_size, stat.st_mtime_ns))
         return tuple(found)
 
@@ -169,6 +174,32 @@ class Run:
 def list_runs(root: Path) -> list[RunInfo]:
     """Every run folder under `root`, newest first. Reads run.json and summary.json only; never raises for one bad run."""
     return [_read_info(path) for path in _run_folders(Path(root))]
+
+
+def unlisted(root: Path) -> list[str]:
+    """One sentence for each kind of run under `root` that `list_runs` leaves out, and how to get at it."""
+    root = Path(root)
+    if (root / "run.json").is_file():
+        return []
+    linked, deeper = [], []
+    for entry in _entries(root):
+        if _is_run(entry):
+            linked += [] if _leads_inside(entry, root) else [entry.name]
+        elif not entry.is_symlink():
+            with suppress(RunError):
+                deeper += [entry.name] if any(_is_run(below) for below in _entries(entry)) else []
+    sentences = []
+    if linked:
+        sentences.append(
+            f"{len(linked)} runs are links that lead out of {root} and are not followed ({_few(linked)}); accepted: --runs with the folder that holds them"
+        )
+    if deeper:
+        sentences.append(f"{len(deeper)} folders in {root} hold runs of their own ({_few(deeper)}); accepted: --runs {root / deeper[0]}")
+    return sentences
+
+
+def _few(names: list[str]) -> str:
+    return ", ".join(sorted(names)[:3]) + (", ..." if len(names) > 3 else "")
 
 
 def find_run(root: Path, name: str) -> Run:
@@ -189,33 +220,47 @@ def find_run(root: Path, name: str) -> Run:
 
 
 def _run_folders(root: Path) -> list[Path]:
-    try:
-        entries = list(os.scandir(root))
-    except (FileNotFoundError, NotADirectoryError):
-        return []
-    kept = []
-    for entry in entries:
-        if entry.name.startswith(".") or not entry.is_dir():
-            continue
-        if not any(os.path.lexists(f"{entry.path}/{name}") for name in ("run.json", "config.yaml")):
-            continue
-        if entry.is_symlink() and not _leads_inside(Path(entry.path), root):
-            continue
-        kept.append(root / entry.name)
+    """The runs in a folder; of a folder that is itself a run, that one."""
+    if (root / "run.json").is_file():
+        return [root if root.name else root.absolute()]
+    kept = [path for path in _entries(root) if _is_run(path) and (not path.is_symlink() or _leads_inside(path, root))]
     return sorted(kept, key=lambda path: path.name, reverse=True)
 
 
+def _is_run(path: Path) -> bool:
+    return any(os.path.lexists(path / name) for name in ("run.json", "config.yaml"))
+
+
+def _entries(root: Path) -> list[Path]:
+    """The folders in a folder but hidden ones. Raises RunError where it cannot be read."""
+    try:
+        with os.scandir(root) as entries:
+            return [root / entry.name for entry in entries if not entry.name.startswith(".") and _is_folder(entry)]
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    except OSError as error:
+        raise RunError(f"{root}: cannot be read ({said(error)})") from None
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:
+        return False
+
+
 def _read_info(path: Path) -> RunInfo:
-    age = _age(path)
+    """The line of one run; whatever is wrong with it, the lines beside it stand."""
+    name, age = path.name or path.resolve().name, _age(path)
     try:
         info = _read_run(path)
         status = _status(path, info)
-    except RunError as error:
-        return RunInfo(path.name, path, "broken", None, last_written=age, error=str(error))
+    except Exception as error:
+        return RunInfo(name, path, "broken", None, last_written=age, error=said(error))
     try:
-        return RunInfo(path.name, path, status, info, _read_summary(path), age)
-    except RunError as error:
-        return RunInfo(path.name, path, status, info, last_written=age, error=str(error))
+        return RunInfo(name, path, status, info, _read_summary(path), age)
+    except Exception as error:
+        return RunInfo(name, path, status, info, last_written=age, error=said(error))
 
 
 def _read_run(run: Path) -> RunFile:
@@ -234,18 +279,31 @@ def _read_json(run: Path, name: str) -> Any:
     """The content of a JSON file, None where there is no such file."""
     path = run / name
     if path.is_symlink():
-        path = _inside(run, name)
+        path = inside(run, name)
     try:
-        return json.loads(path.read_bytes())
+        return parse_json(read_regular(path, LARGEST_TEXT))
     except FileNotFoundError:
         return None
     except OSError as error:
-        raise RunError(f"{name}: cannot be read ({error.strerror})") from None
-    except (ValueError, RecursionError) as error:
-        raise RunError(f"{name}: not JSON ({str(error)[:120]})") from None
+        raise RunError(f"{name}: cannot be read ({said(error)})") from None
+    except ValueError as error:
+        raise RunError(f"{name}: not JSON ({said(error)})") from None
 
 
-def _inside(run: Path, *parts: str) -> Path:
+def foreign(folder: str, name: str, metadata: dict[str, str]) -> str:
+    """What is wrong where chains stand under a name that their own metadata does not lead to, else nothing."""
+    task, iteration = metadata.get("task"), metadata.get("iteration", "")
+    if folder != "chains" or task is None or not iteration.isdecimal():
+        return ""
+    own = f"{int(iteration[:18]):09d}_{task}"
+    return (
+        ""
+        if name in (slug(own), readable(own))
+        else f"holds the chains of task {task[:80]!r} at iteration {iteration[:18]}, which its name does not say"
+    )
+
+
+def inside(run: Path, *parts: str) -> Path:
     """A path below the run. Raises RunError where a link leads out of it."""
     path = run.joinpath(*parts)
     if not _leads_inside(path, run):
@@ -263,8 +321,11 @@ def _status(path: Path, info: RunFile) -> Status:
     age, held = _age(path), lock_held(path)
     if held or (held is None and age is not None and age < HEARTBEAT_SECONDS):
         return "running"
-    kinds = [values.get("kind") for _, values, _ in read_lines(_inside(path, "events.jsonl")) if values]
-    ends = [kind for kind in kinds if kind in (*ENDS, "resumed")]
+    try:
+        kinds = [values.get("kind") for _, values, _ in read_lines(inside(path, "events.jsonl")) if values]
+    except OSError:
+        kinds = []
+    ends = [kind for kind in kinds if kind in [*ENDS, "resumed"]]
     return ends[-1] if ends and ends[-1] in ENDS else "crashed"
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Mapping
 from functools import cache
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -94,12 +94,18 @@ REPLAYS_NOTHING = ("finetune", "multitask")
 """Methods that replay nothing, by name: their runs once wrote down a gamma that nothing reads. A run of today says so by itself."""
 
 
+Whole = Annotated[int, Field(ge=-(2**63), lt=2**63)]
+"""A whole number that a column of a table can hold: one that it cannot would empty the list of all runs."""
+Count = Annotated[int, Field(ge=0, lt=2**63)]
+Finite = Annotated[float, Field(allow_inf_nan=False)]
+
+
 class RunFile(BaseModel):
     """run.json. Times are UTC, ISO 8601. Nothing in it names a host, a user or a path."""
 
     model_config = ConfigDict(extra="allow", populate_by_name=True)
 
-    schema_version: int = Field(SCHEMA, alias="schema")
+    schema_version: Whole = Field(SCHEMA, alias="schema")
     id: str
     status: Literal["running", "finished", "failed"] = "running"
     created: str
@@ -110,16 +116,18 @@ class RunFile(BaseModel):
     stream_hash: str = ""
     tasks: list[str] = []
     order: str | None = None
-    seed: int = 0
-    gamma: float | None = None  # none: the method replays nothing
+    seed: Whole = 0
+    gamma: Finite | None = None  # none: the method replays nothing
     config_hash: str = ""
     group_hash: str = ""
     versions: dict[str, str] = {}
     device: str = ""
-    threads: int | None = None
+    threads: Whole | None = None
     git_commit: str | None = None
     parent: str | None = None
     tables: list[str] = []
+    rows: dict[str, Count] = {}  # how many rows the writer counted of each table, once the run has ended
+    incomplete: list[str] = []  # what the disk refused until the end
     demo: bool = False
 
     @property
@@ -133,19 +141,19 @@ class Summary(BaseModel):
 
     model_config = ConfigDict(extra="allow")
 
-    average_score: float | None = None
-    scores: dict[str, float | None] = {}
-    backward_transfer: float | None = None
-    forgetting: float | None = None
-    min_acc: float | None = None
-    wc_acc: float | None = None
-    iterations: int | None = None
-    seconds: float | None = None
-    size_bytes: int | None = None
-    tasks_done: int | None = None
-    phases: dict[str, float] = {}
+    average_score: Finite | None = None
+    scores: dict[str, Finite | None] = {}
+    backward_transfer: Finite | None = None
+    forgetting: Finite | None = None
+    min_acc: Finite | None = None
+    wc_acc: Finite | None = None
+    iterations: Whole | None = None
+    seconds: Finite | None = None
+    size_bytes: Whole | None = None
+    tasks_done: Whole | None = None
+    phases: dict[str, Finite] = {}
     warnings: list[str] = []
-    curve: list[float | None] = []
+    curve: list[Finite | None] = []
     synthetic: bool = False
 
 
@@ -159,11 +167,19 @@ class RatingLine(BaseModel):
     sample_id: str
     rater: str
     scale: str
-    value: int | float | str | None = None
-    t: float | str
-    ms: float | None = None
+    kind: str | None = None
+    value: Whole | Finite | str | None = None
+    t: Finite | str
+    ms: Finite | None = None
     blind: bool | None = None
     plan: str | None = None
+    item: Whole | None = None
+    repeat: bool | None = None
+    control: bool | None = None
+    versus: str | None = None
+    undoes: str | None = None
+    on: bool | None = None
+    tab: str | None = None
 
 
 UPGRADES: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {}

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from workbench.runs.files import write_all
+from workbench.runs.files import listed, read_regular, write_all
 from workbench.runs.schema import SchemaError
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
+LARGEST_SEGMENT = 1 << 34
 END_OF_STREAM = b"\xff\xff\xff\xff\x00\x00\x00\x00"
 
 
@@ -20,10 +23,17 @@ class Segment:
     """One growing file. A batch goes out in one write; where that fails, the file is cut back to its last whole batch."""
 
     def __init__(self, path: Path, schema: pa.Schema) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        path.parent.mkdir(exist_ok=True)
         self._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o644)
         self._size = 0
-        self._put(schema.serialize())
+        self.full = False
+        """Whether nothing can follow: the file is as long as files may be here, or half a batch could not be cut off again."""
+        try:
+            self._put(schema.serialize())
+        except BaseException:
+            os.close(self._descriptor)
+            path.unlink(missing_ok=True)
+            raise
 
     def write(self, batch: pa.RecordBatch) -> None:
         self._put(batch.serialize())
@@ -37,11 +47,20 @@ class Segment:
         finally:
             os.close(self._descriptor)
 
+    def abandon(self) -> None:
+        """Let go of the file as it is; its whole batches can be read."""
+        with suppress(OSError):
+            os.close(self._descriptor)
+
     def _put(self, data: pa.Buffer | bytes) -> None:
         try:
             write_all(self._descriptor, data)
-        except BaseException:  # also an interrupt: what follows a torn batch could never be read
-            os.ftruncate(self._descriptor, self._size)
+        except BaseException as error:  # also an interrupt: what follows a torn batch could never be read
+            self.full = isinstance(error, OSError) and error.errno == errno.EFBIG
+            try:
+                os.ftruncate(self._descriptor, self._size)
+            except OSError:
+                self.full = True
             raise
         self._size += len(data)
 
@@ -78,13 +97,15 @@ class Segments(NamedTuple):
 
 def segment_paths(folder: Path) -> list[Path]:
     """seg-0000.arrows, seg-0001.arrows ... of one table, in the order written."""
-    return sorted(folder.glob("seg-*.arrows"), key=lambda path: (len(path.name), path.name))
+    return sorted(
+        (path for path in listed(folder, ".arrows") if path.name.startswith("seg-")), key=lambda path: (len(path.name), path.name)
+    )
 
 
 def next_segment(folder: Path) -> Path:
     """A name no segment of the folder has had."""
     paths = segment_paths(folder)
-    number = int(paths[-1].stem.removeprefix("seg-")) + 1 if paths else 0
+    number = max((int(path.stem[4:]) for path in paths if path.stem[4:].isdecimal()), default=-1) + 1
     return folder / f"seg-{number:04d}.arrows"
 
 
@@ -94,7 +115,7 @@ def read_segments(paths: list[Path]) -> Segments:
 
     result = Segments([], [], [])
     for path in paths:
-        data = path.read_bytes()  # read, not mapped: a file cut short under a map kills the reader
+        data = read_regular(path, LARGEST_SEGMENT)  # read, not mapped: a file cut short under a map kills the reader
         if not data:
             continue
         reader = _Reader(data)

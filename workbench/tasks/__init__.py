@@ -54,7 +54,7 @@ def load_stream(spec: str, data: str | None = None) -> Stream:
 
 def available_tasks(data: str | None = None) -> list[dict[str, Any]]:
     """One row for each task found: task, records {split: count}, metric, files. Published and own ones where a data folder is known;
-    of an own one that cannot be used, task and error.
+    of one that cannot be used, task and error; of one that can, with care, its warnings too.
     """
     from workbench.tasks import bundled
 

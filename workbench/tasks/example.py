@@ -41,7 +41,10 @@ class Example:
 
 @dataclass(frozen=True)
 class Task:
-    """The three splits of one task; `labels` is its closed answer set, or None; `files` are relative to the data folder."""
+    """The three splits of one task; `labels` is its closed answer set, or None; `files` are relative to the data folder.
+
+    `warnings`: sentences about data that can be used, but whose scores or texts are not what they seem.
+    """
 
     name: str
     metric: Metric
@@ -50,6 +53,7 @@ class Task:
     test: tuple[Example, ...]
     labels: tuple[str, ...] | None = None
     files: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = field(default=(), kw_only=True)
 
     def __post_init__(self) -> None:
         if self.metric not in METRICS:

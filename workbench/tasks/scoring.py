@@ -1,4 +1,8 @@
-"""Scores of answers: EM, nF1, lfEM (SQL compared as logical forms) and dsEM (joint goal), each the best over the references."""
+"""Scores of answers: EM, nF1, lfEM (SQL compared as logical forms) and dsEM (joint goal), each the best over the references.
+
+The rules are those of the published sets. An example whose meta has {"rules": "unicode"}, as those of one's own tasks have, is compared
+by `wording` instead.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +12,7 @@ from collections.abc import Callable, Sequence
 
 from workbench.tasks.example import METRICS, Example, TaskError
 from workbench.tasks.sql import parse_query
+from workbench.tasks.wording import UNICODE, em_words, nf1_words
 
 
 def score(metric: str, predictions: Sequence[str], examples: Sequence[Example]) -> float:
@@ -42,7 +47,10 @@ def normalised(text: str) -> list[str]:
 
 def token_f1(prediction: str, answer: str) -> float:
     """F1 of the normalised words; 1 where neither has a word (unanswerable, and said so), 0 where only one has none."""
-    said, wanted = normalised(prediction), normalised(answer)
+    return _overlap(normalised(prediction), normalised(answer))
+
+
+def _overlap(said: list[str], wanted: list[str]) -> float:
     if not said or not wanted:
         return float(said == wanted)
     common = sum((Counter(said) & Counter(wanted)).values())
@@ -55,6 +63,23 @@ def logical_form_match(prediction: str, answer: str, header: Sequence[str]) -> f
         return float(parse_query(prediction, header) == parse_query(answer, header))
     except ValueError:
         return 0.0
+
+
+def snapped(predictions: Sequence[str], examples: Sequence[Example]) -> list[bool]:
+    """For each prediction of an lfem task: does it score 1 only because a column was taken for one of another name?
+
+    lfEM takes the nearest column of the table, as the published rule does; below `SAME_COLUMN` the names are not variants of one spelling.
+    """
+    scores = score_each("lfem", predictions, examples)
+    return [score == 1 and _far(said, item.meta["header"]) for score, said, item in zip(scores, predictions, examples, strict=True)]
+
+
+def _far(prediction: str, header: Sequence[str]) -> bool:
+    return any(likeness < SAME_COLUMN for _, _, likeness in parse_query(prediction, header).snaps)
+
+
+SAME_COLUMN = 0.8
+"""Likeness of two names (shared subsequence relative to the longer one) from which on they are one column, misspelt."""
 
 
 def informs(answer: str) -> dict[str, str]:
@@ -92,11 +117,15 @@ def joint_goal(predictions: Sequence[str], examples: Sequence[Example]) -> list[
     return scores
 
 
-def _em(prediction: str, answer: str, _: Example) -> float:
+def _em(prediction: str, answer: str, item: Example) -> float:
+    if item.meta.get("rules") == UNICODE:
+        return float(em_words(prediction) == em_words(answer))
     return exact_match(prediction, answer)
 
 
-def _nf1(prediction: str, answer: str, _: Example) -> float:
+def _nf1(prediction: str, answer: str, item: Example) -> float:
+    if item.meta.get("rules") == UNICODE:
+        return _overlap(nf1_words(prediction), nf1_words(answer))
     return token_f1(prediction, answer)
 
 

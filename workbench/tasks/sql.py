@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 
 AGGREGATES = ("MAX", "MIN", "COUNT", "SUM", "AVG")
@@ -24,11 +24,15 @@ _QUOTES = {"'": "'", '"': '"', "`": "`", "[": "]"}
 
 @dataclass(frozen=True)
 class Query:
-    """A logical form: aggregate ("" for none), selected column, conditions (column, operator, value), all normalised."""
+    """A logical form: aggregate ("" for none), selected column, conditions (column, operator, value), all normalised.
+
+    `snaps`: names that no column has, the columns taken for them, and their likeness 0..1; not part of the form.
+    """
 
     aggregate: str
     column: str
     conditions: frozenset[tuple[str, str, str]]
+    snaps: tuple[tuple[str, str, float], ...] = field(default=(), compare=False)
 
 
 def parse_query(text: str, header: Sequence[str]) -> Query:
@@ -45,10 +49,10 @@ def _parse(text: str, header: tuple[str, ...]) -> Query:
     return _strict(plain, whole) or _tolerant(plain, whole)
 
 
-def snap(name: str, columns: Sequence[str]) -> str:
+def snap(name: str, columns: Sequence[str], snaps: list[tuple[str, str, float]] | None = None) -> str:
     """The column that shares the longest common subsequence with a name, relative to the longer of the two; lower case.
 
-    Raises ValueError where no column shares a character. Without columns the name stands as it is.
+    What was taken for what is added to `snaps`. Raises ValueError where no column shares a character. Without columns the name stands as it is.
     """
     plain = _unquoted(name).casefold()
     if not columns:
@@ -56,6 +60,8 @@ def snap(name: str, columns: Sequence[str]) -> str:
     best = max(columns, key=lambda column: _likeness(plain, column))
     if _likeness(plain, best) == 0:
         raise ValueError(f"{name!r} is like no column of {', '.join(columns)}")
+    if snaps is not None:
+        snaps.append((plain, best.casefold(), _likeness(plain, best)))
     return best.casefold()
 
 
@@ -117,14 +123,16 @@ def _literal(node: object) -> str | None:
 
 def _tolerant(text: str, columns: Sequence[str]) -> Query:
     """The reading around the header: a column of it is recognised whole, whatever characters it holds."""
-    aggregate, column, rest = _selected(text[len("select") :].strip(), columns)
+    snaps: list[tuple[str, str, float]] = []
+    aggregate, column, rest = _selected(text[len("select") :].strip(), columns, snaps)
     table, where, conditions = _partition(rest, _WHERE)
     if not conditions and (where or " " in table.strip()):
         raise ValueError(f"{text!r:.80} has no condition after its table")
-    return Query(aggregate, column, frozenset(_condition(part, columns) for part in _parts(conditions, columns)))
+    found = frozenset(_condition(part, columns, snaps) for part in _parts(conditions, columns))
+    return Query(aggregate, column, found, tuple(snaps))
 
 
-def _selected(body: str, columns: Sequence[str]) -> tuple[str, str, str]:
+def _selected(body: str, columns: Sequence[str], snaps: list[tuple[str, str, float]]) -> tuple[str, str, str]:
     """(aggregate, column, what follows FROM)."""
     found = _AGGREGATE.match(body)
     readings = [("", body), (found[1].upper(), found[2])] if found else [("", body)]
@@ -137,7 +145,7 @@ def _selected(body: str, columns: Sequence[str]) -> tuple[str, str, str]:
     name, separator, rest = _partition(text, _FROM)
     if not separator:
         raise ValueError(f"{body!r:.80} has no FROM")
-    return aggregate, snap(name.rstrip(" )"), columns), rest
+    return aggregate, snap(name.rstrip(" )"), columns, snaps), rest
 
 
 def _parts(text: str, columns: Sequence[str]) -> list[str]:
@@ -161,7 +169,7 @@ def _begins(text: str, columns: Sequence[str]) -> bool:
     return bool(operator) and (not columns or max(_likeness(_unquoted(name).casefold(), column) for column in columns) >= 0.5)
 
 
-def _condition(text: str, columns: Sequence[str]) -> tuple[str, str, str]:
+def _condition(text: str, columns: Sequence[str], snaps: list[tuple[str, str, float]]) -> tuple[str, str, str]:
     for column, rest in _leading(text, columns):
         found = _OPERATOR.match(rest)
         if found:
@@ -169,7 +177,7 @@ def _condition(text: str, columns: Sequence[str]) -> tuple[str, str, str]:
     name, operator, value = _partition(text, _OPERATOR)
     if not operator:
         raise ValueError(f"{text!r:.80} is no condition")
-    return snap(name, columns), OPERATORS[operator.upper()], value_of(value)
+    return snap(name, columns, snaps), OPERATORS[operator.upper()], value_of(value)
 
 
 def _leading(text: str, columns: Sequence[str]) -> Iterator[tuple[str, str]]:

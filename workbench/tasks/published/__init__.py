@@ -112,10 +112,17 @@ def load(names: Sequence[str], data: Path) -> list[Task]:
 
 
 def available(data: Path) -> list[dict[str, Any]]:
-    """A row for each set all of whose files are in `data`: task, records {split: count}, metric, files."""
+    """A row for each set all of whose files are in `data`: task, records {split: count}, metric, files; or task and error."""
     _existing(data)
-    found = [name for name, source in _SOURCES.items() if all((data / file).is_file() for file in source.files)]
-    return [{"task": task.name, "records": task.records, "metric": task.metric, "files": list(task.files)} for task in load(found, data)]
+    return [_row(name, data) for name, source in _SOURCES.items() if all((data / file).is_file() for file in source.files)]
+
+
+def _row(name: str, data: Path) -> dict[str, Any]:
+    try:
+        (task,) = load([name], data)
+    except (TaskError, OSError) as error:
+        return {"task": name, "error": str(error)}
+    return {"task": task.name, "records": task.records, "metric": task.metric, "files": list(task.files)}
 
 
 def _existing(data: Path) -> None:

@@ -6,6 +6,7 @@ names file, record number (from 1) and field.
 
 from __future__ import annotations
 
+import codecs
 import gzip
 import json
 import zlib
@@ -27,6 +28,8 @@ _KINDS = {
     dict: "an object",
     type(None): "null",
 }
+BYTE_ORDER_MARK = "\ufeff"
+"""What some editors put before the first character of a file."""
 _DAMAGE = (EOFError, gzip.BadGzipFile, zlib.error, UnicodeDecodeError, OSError)
 
 
@@ -48,7 +51,9 @@ class Record(NamedTuple):
         value = self.values[field]
         if type(value) is not kind:
             raise self.error(field, f"is {_kind(value)}; accepted: {_KINDS[kind]}")
-        return value
+        if type(value) is str and (problem := _halves(value)):
+            raise self.error(field, problem)
+        return cast(T, value)
 
     def text(self, field: str) -> str:
         """A text that is more than white space, without the space around it."""
@@ -63,6 +68,8 @@ class Record(NamedTuple):
         for position, value in enumerate(values):
             if type(value) is not str:
                 raise self.error(f"{field}[{position}]", f"is {_kind(value)}; accepted: text")
+            if problem := _halves(value):
+                raise self.error(f"{field}[{position}]", problem)
         return values
 
     def children(self, field: str) -> Iterator[Record]:
@@ -79,13 +86,27 @@ Reader = Callable[[Path, str], Iterator[Record]]
 
 
 def json_lines(data: Path, name: str) -> Iterator[Record]:
-    """One JSON object a line."""
+    """One JSON object a line; empty lines are passed over, and counted."""
     for number, line in _lines(data, name, "utf-8"):
+        if not line.strip():
+            continue
         try:
-            values = json.loads(line)
-        except json.JSONDecodeError as error:
-            raise TaskError(f"{name}: record {number}: line is not valid JSON ({error.msg} at character {error.pos})") from None
+            values = parse(line)
+        except ValueError as error:
+            raise TaskError(f"{name}: record {number}: line is not valid JSON ({error})") from None
         yield _object(name, number, values)
+
+
+def parse(text: str) -> Any:
+    """The value of a JSON text. Raises ValueError with a few words, also where the reader itself would give up."""
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{error.msg} at character {error.pos}") from None
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+    except ValueError:
+        raise ValueError("a number of too many digits") from None
 
 
 def json_array(data: Path, name: str) -> Iterator[Record]:
@@ -114,6 +135,15 @@ def delimited(fields: tuple[str, ...], separator: str = "\t", encoding: str = "u
             yield Record(name, number, dict(zip(fields, parts, strict=True)))
 
     return read
+
+
+def _halves(text: str) -> str:
+    """What is wrong where a text holds half a surrogate pair, which no model reads and no table stores; else nothing."""
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        return f"holds half a character ({text[error.start]!a} at {error.start}); accepted: whole characters"
+    return ""
 
 
 def _kind(value: Any) -> str:
@@ -145,6 +175,8 @@ def _lines(data: Path, name: str, encoding: str) -> Iterator[tuple[int, str]]:
                 raise TaskError(f"{name}: record {number}: {_described(error)}") from None
             if not line:
                 return
+            if number == 1:
+                line = line.removeprefix(BYTE_ORDER_MARK)
             yield number, line.rstrip("\r\n")
 
 
@@ -158,6 +190,8 @@ def _whole(data: Path, name: str) -> tuple[str, str]:
                 read += piece
         except _DAMAGE as error:
             damage = _described(error)
+    if read.startswith(codecs.BOM_UTF8):
+        del read[: len(codecs.BOM_UTF8)]
     try:
         return read.decode(), damage
     except UnicodeDecodeError as error:
@@ -185,6 +219,8 @@ def _array(name: str, text: str, damage: str, start: int) -> Iterator[Record]:
         except json.JSONDecodeError as error:
             problem = damage or f"is not valid JSON ({error.msg} at character {error.pos})"
             raise TaskError(f"{name}: record {number}: {problem}") from None
+        except (ValueError, RecursionError):
+            raise TaskError(f"{name}: record {number}: is nested too deeply or has a number of too many digits") from None
         yield _object(name, number, values)
         number += 1
     # A complete list may still come from a file whose checksum is wrong.
