@@ -137,7 +137,7 @@ def fit(run: RunName, runs: RunsFolder = RUNS, as_json: AsJson = False) -> None:
         print("this run saved no latent energy; lsebmcl does (--method lsebmcl)")
         return
     if gained:
-        print_rows([{GAINS.get(name, name): value for name, value in row.items()} for row in gained])
+        print_rows([{GAINS.get(str(name), str(name)): value for name, value in row.items()} for row in gained])
         last = measured[measured["iteration"] == measured["iteration"].max()]
         print("\n" + "\n".join(verdict(row) for row in last.to_dict("records")) + "\n")
     else:
