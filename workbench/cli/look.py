@@ -122,20 +122,32 @@ def check(run: RunName, runs: RunsFolder = RUNS, as_json: AsJson = False) -> Non
 
 
 def fit(run: RunName, runs: RunsFolder = RUNS, as_json: AsJson = False) -> None:
-    """Does the energy fit texts it never saw? Held-out codes of each task against the ends of its chains, at every saved moment."""
+    """What does the energy know more than a Gaussian? Gains on held-out codes at every fit with a verdict, then held-out texts against chain ends."""
     from workbench.runs.reader import Run
-    from workbench.views.energy.fit import COLUMNS, measures
+    from workbench.views.energy.fit import COLUMNS, GAINS, gains, measures, verdict
 
-    found = measures(Run(find(run, runs)))
-    rows = [{name: None if value != value else value for name, value in row.items()} for row in found.to_dict("records")]
+    opened = Run(find(run, runs))
+    measured, found = gains(opened), measures(opened)
+    gained, rows = (
+        [{name: None if value != value else value for name, value in row.items()} for row in frame.to_dict("records")]
+        for frame in (measured, found)
+    )
     if as_json:
-        print_json(rows)
+        by_place = {(row["iteration"], row["task"]): row | {"verdict": verdict(row)} for row in gained}
+        print_json([row | by_place.pop((row["iteration"], row["task"]), {}) for row in rows] + list(by_place.values()))
         return
-    if not rows:
+    if not rows and not gained:
         print("this run saved no latent energy; lsebmcl does (--method lsebmcl)")
         return
-    print_rows(rows)
-    print("\n" + "\n".join(f"{name}: {words}" for name, words in COLUMNS.items()))
+    if gained:
+        print_rows([{GAINS.get(str(name), str(name)): value for name, value in row.items()} for row in gained])
+        last = measured[measured["iteration"] == measured["iteration"].max()]
+        print("\n" + "\n".join(verdict(row) for row in last.to_dict("records")) + "\n")
+    else:
+        print("this run did not measure its fits: it was made before they were; only held-out texts against chain ends can be shown\n")
+    if rows:
+        print_rows(rows)
+        print("\n" + "\n".join(f"{name}: {words}" for name, words in COLUMNS.items()))
 
 
 def table(

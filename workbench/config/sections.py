@@ -58,14 +58,34 @@ class EnergyConfig(Section):
     hidden: int = Field(200, ge=1, description="width of the two hidden layers of F")
     kernel: Literal["ula", "mala"] = Field("ula", description="Langevin kernel")
     steps: int = Field(20, ge=0, description="K, Langevin steps of one short-run chain")
-    delta: float = Field(0.4, gt=0, description="step size as Pang et al.: z' = z - delta^2/2 grad U + delta eps")
+    delta: float = Field(
+        0.2,
+        gt=0,
+        description="step size as Pang et al.: z' = z - delta^2/2 grad U + delta eps; a mode narrower than about delta / 2 in whitened "
+        "coordinates is smeared",
+    )
     init: Literal["reference", "encoder"] = Field(
         "reference", description="chains start from the reference, or from stored codes of the last task end"
     )
-    fit_steps: int = Field(400, ge=0, description="optimiser steps of one post-task fit")
-    fit_batch: int = Field(128, ge=2, description="positives and negatives of one fit step, balanced over tasks")
-    lr: float = Field(1e-3, gt=0, description="Adam learning rate of F")
-    weight_decay: float = Field(1e-3, ge=0, description="weight decay of F")
+    objective: Literal["noise_contrast", "short_run", "both"] = Field(
+        "noise_contrast",
+        description="F learns codes against draws of the reference (Gutmann and Hyvarinen 2010), against ends of its own short-run chains, "
+        "or one after the other",
+    )
+    fit_steps: int = Field(400, ge=0, description="optimiser steps of one post-task fit at most; held-out codes stop it earlier")
+    fit_batch: int = Field(64, ge=2, description="codes of every task in one fit step")
+    held_out: float = Field(0.2, gt=0, lt=1, description="share of a task's samples, with all their codes, that F is stopped on")
+    fit_report: Literal["gain", "full"] = Field(
+        "gain",
+        description="measured after each fit: gain on held-out codes beside a mixture's; or also what a free classifier gains and how well the "
+        "sampler's draws, the Gaussian's and the mixture's can be told from held-out codes (some 10 s a task)",
+    )
+    lr: float = Field(1e-2, gt=0, description="AdamW learning rate of F")
+    short_run_steps: int = Field(100, ge=0, description="steps of short-run contrast after the noise contrast, for objective: both")
+    short_run_lr: float = Field(1e-3, gt=0, description="AdamW learning rate of the short-run contrast")
+    weight_decay: float = Field(
+        1.0, ge=0, description="weight decay of F: it keeps units that look along noise from growing while the few that matter are found"
+    )
     clip: float = Field(1.0, gt=0, description="gradient norm limit of F")
     regulariser: float = Field(0.01, ge=0, description="c of c * mean(F+^2 + F-^2)")
     symbol_weight: float = Field(0.1, ge=0, description="w_y, weight of the symbol (task) cross-entropy")

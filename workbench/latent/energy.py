@@ -1,4 +1,4 @@
-"""The latent energy: F_alpha(z) with one output a task symbol, as a correction to a Gaussian reference, and how it is fitted.
+"""The latent energy: F_alpha(z) with one output a task symbol, as a correction to a Gaussian reference (fitted by latent/objectives.py).
 
 p_alpha(z | j) is proportional to exp(f_j(w) - |w|^2 / (2 sigma^2)), Eq. 8 with the symbol-vector coupling of Pang and Wu (2021):
 F (`neg_energy`) is a negative energy, higher = more probable; U (`energy`) = -F + |w|^2 / (2 sigma^2), lower = more probable.
@@ -8,7 +8,7 @@ w are the coordinates in which the reference is N(0, sigma^2 I): chains run in w
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, cast
 
 import torch
@@ -187,91 +187,6 @@ def energy_loss(energy: LatentEnergy, z_pos: Tensor, w_neg: Tensor, symbols: Ten
         information = (log_p.exp() * log_p).sum(1).mean() - (mean_p * mean_p.clamp(min=1e-12).log()).sum()
         loss = loss + config.symbol_weight * nn.functional.nll_loss(log_p, symbols[::every]) - config.information_weight * information
     return loss, f_pos, f_neg
-
-
-def fit_latent_energy(
-    codes: Mapping[str, Tensor],
-    config: EnergyConfig,
-    generator: torch.Generator,
-    on_step: Callable[[dict[str, float]], None] | None = None,
-    standardise: bool = True,
-) -> tuple[LatentEnergy, list[dict[str, float]]]:
-    """Fit a fresh F to the codes of every task seen so far, {task: z [n, d]}, tasks weighing the same; and one row a step.
-
-    Positives are redrawn every step; negatives are the ends of short-run chains of config.steps from the reference (or from
-    codes, config.init), each task in its own coordinates on its own output. `standardise=False` leaves the isotropic reference
-    N(0, sigma^2 I) in z itself instead of in standardised coordinates. Raises ValueError for no codes, or codes of another dim.
-    """
-    symbols = list(codes)
-    if not symbols or any(z.ndim != 2 or z.shape[1] != config.dim or not len(z) for z in codes.values()):
-        shapes = {name: tuple(z.shape) for name, z in codes.items()}
-        raise ValueError(f"codes for the latent energy: found shapes {shapes}; accepted: [at least 1, {config.dim}] a task")
-    device = codes[symbols[0]].device
-    by_index = {j: codes[name].detach().float() for j, name in enumerate(symbols)}
-    # Named generators decide everything drawn: the weights' own initialisation too.
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(int(torch.randint(2**31, (1,), generator=generator, device=generator.device)))
-        energy = LatentEnergy(config.dim, symbols, config.hidden, config.sigma, config.reference)
-    energy = energy.to(device)
-    if config.reference == "per_task":
-        energy.reference.fit_per_task(by_index, config.sigma)
-    elif standardise:
-        energy.reference.fit_shared(by_index, config.sigma)
-    kernel = kernel_named(config.kernel, config.delta)
-    optimiser = torch.optim.AdamW(energy.trunk.parameters(), lr=config.lr, weight_decay=config.weight_decay)
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: 1.0 - step / max(config.fit_steps, 1))
-    rows: list[dict[str, float]] = []
-    for step in range(config.fit_steps):
-        z_pos, symbol = balanced_batch(by_index, config.fit_batch, step, generator)
-        w0 = _chain_start(energy, by_index, symbol, config, generator)
-        end = last_state(kernel, energy.value_and_grad(symbol), w0, config.steps, generator)
-        loss, f_pos, f_neg = energy_loss(energy, z_pos, end.z, symbol, config)
-        optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        grad_norm = nn.utils.clip_grad_norm_(energy.trunk.parameters(), config.clip)
-        optimiser.step()
-        schedule.step()
-        rows.append(_row(step, loss, f_pos, f_neg, grad_norm, w0, end.z, energy.to_w(z_pos, symbol), config.sigma))
-        if on_step is not None:
-            on_step(rows[-1])
-    return energy, rows
-
-
-def balanced_batch(codes: Mapping[int, Tensor], size: int, step: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """`size` codes drawn with replacement, equally many a task (the odd ones go round), and their symbols: [n, d], [n], shuffled."""
-    tasks, drawn, symbols = len(codes), [], []
-    for j, z in codes.items():
-        share = size // tasks + ((j + step) % tasks < size % tasks)
-        rows = torch.randint(len(z), (share,), generator=generator, device=generator.device)
-        drawn.append(z[rows.to(z.device)])
-        symbols.append(torch.full((share,), j, device=z.device))
-    order = torch.randperm(size, generator=generator, device=generator.device).to(drawn[0].device)
-    return torch.cat(drawn)[order], torch.cat(symbols)[order]
-
-
-def _chain_start(
-    energy: LatentEnergy, codes: Mapping[int, Tensor], symbol: Tensor, config: EnergyConfig, generator: torch.Generator
-) -> Tensor:
-    if config.init == "reference":
-        return config.sigma * standard_normal((len(symbol), config.dim), energy.mean, generator)
-    starts = torch.empty(len(symbol), config.dim, device=symbol.device)
-    for j, z in codes.items():
-        mine = symbol == j
-        rows = torch.randint(len(z), (int(mine.sum()),), generator=generator, device=generator.device)
-        starts[mine] = energy.to_w(z[rows.to(z.device)], j)
-    return starts
-
-
-def _row(
-    step: int, loss: Tensor, f_pos: Tensor, f_neg: Tensor, grad_norm: Tensor, w0: Tensor, w_neg: Tensor, w_pos: Tensor, sigma: float
-) -> dict[str, float]:
-    with torch.no_grad():
-        values = torch.stack([
-            loss, f_pos.mean(), f_neg.mean(), f_pos.mean() - f_neg.mean(), grad_norm, (w_neg - w0).norm(dim=1).mean(),
-            w_pos.norm(dim=1).mean(), w_neg.norm(dim=1).mean(), (w_neg.abs().amax(1) > 4 * sigma).float().mean(),
-        ]).tolist()  # fmt: skip
-    names = ("loss", "f_pos", "f_neg", "gap", "grad_norm", "displacement", "pos_norm", "neg_norm", "outside_4sigma")
-    return {"step": step, **dict(zip(names, values, strict=True))}
 
 
 def joint_losses(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from workbench.runs.reader import Run
@@ -51,3 +52,46 @@ def test_a_row_a_moment_and_task_and_none_without_an_energy(tmp_path: Path) -> N
     for path in (run.path / "weights").iterdir():
         path.unlink()
     assert fit.measures(Run(run.path)).empty
+
+
+class Measured:
+    """A run that wrote what its fits gained, the second one of task b twice."""
+
+    def table(self, name: str) -> pd.DataFrame:
+        rows = [
+            (1, "a", "fit_gain", 1.0),
+            (1, "a", "fit_gain_low", 0.9),
+            (1, "a", "fit_gain_high", 1.2),
+            (1, "a", "fit_gain_reachable", 1.1),
+        ]
+        rows += [(1, "a", "fit_auc_energy", 0.6), (1, "a", "fit_auc_gaussian", 0.8), (1, "a", "delta_nll", 3.0)]
+        rows += [(2, "a", "fit_gain", 0.2), (2, "b", "fit_gain", 0.5), (2, "b", "fit_gain", 0.0), (2, "a", "fit_gain_mixture", 1.0)]
+        return pd.DataFrame(rows, columns=["iteration", "subject", "name", "value"]) if name == "diagnostics" else pd.DataFrame()
+
+
+def test_gains_are_a_row_a_moment_and_task_and_the_last_writing_counts() -> None:
+    found = fit.gains(Measured())
+    assert found[["iteration", "task"]].values.tolist() == [[1, "a"], [2, "a"], [2, "b"]]
+    assert found["fit_gain"].tolist() == [1.0, 0.2, 0.0] and "delta_nll" not in found
+
+
+def test_verdicts_say_good_unused_and_nothing_to_gain_in_words() -> None:
+    good, poor, empty = (fit.verdict(row) for row in fit.gains(Measured()).to_dict("records"))
+    assert (
+        good
+        == "a: F gains 1.00 nats on held-out codes, 91% of what is known to be reachable; its draws are hard to tell from codes (area 0.60, the Gaussian's 0.80)."
+    )
+    assert "20%" in poor and "unused" in poor
+    assert empty == "b: nothing to gain, the Gaussian says it all."
+
+
+def test_the_figure_shows_the_last_fit_with_its_interval_and_says_where_nothing_was_measured() -> None:
+    first = fit.figure(Measured(), 1)
+    assert first.data[0].name == "F" and list(first.data[0].error_y.array) == pytest.approx([0.2])
+    assert list(fit.figure(Measured()).data[0].x) == ["a", "b"]
+
+    class Old(Measured):
+        def table(self, name: str) -> pd.DataFrame:
+            return super().table(name).iloc[:0]
+
+    assert "no fit" in fit.figure(Old()).layout.annotations[0].text

@@ -7,8 +7,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from workbench.latent.energy import LatentEnergy, fit_latent_energy
+from workbench.latent.energy import LatentEnergy
 from workbench.latent.langevin import Chain, kernel_named, run_chain, standard_normal
+from workbench.latent.measure import measure_fit
+from workbench.latent.objectives import fit_energy
 from workbench.learning.learner import Learner
 from workbench.replay.generate import Proposal
 from workbench.replay.latent import draw_latents
@@ -30,10 +32,20 @@ class EnergyReplay:
         learner = self.learner
         if learner.config.energy.schedule == "post_task":
             with learner.clock("fit"):
-                self.energy, rows = fit_latent_energy(codes, learner.config.energy, learner.generators["langevin"])
+                fitted = fit_energy(codes, learner.config.energy, learner.generators["langevin"])
+            self.energy = fitted.energy
             if learner.record is not None:
-                for row in rows:
-                    learner.record.append("energy_fit", {"iteration": learner.iteration, "task": learner.tasks[-1].name, **row})
+                with learner.clock("record"):
+                    # A generator of its own: what is measured must not change what is drawn.
+                    found, sentences = measure_fit(fitted, learner.config.energy, torch.Generator().manual_seed(learner.iteration))
+                at = {"iteration": learner.iteration, "task": learner.tasks[-1].name}
+                for row in fitted.rows:
+                    learner.record.append("energy_fit", {**at, **row})
+                for task, values in found.items():
+                    for name, value in values.items():
+                        learner.record.append("diagnostics", {**at, "name": name, "subject": task, "value": value})
+                for sentence in sentences:
+                    learner.warn(sentence)
         if learner.config.energy.init == "encoder":
             self.codes = codes
 
