@@ -113,6 +113,24 @@ def test_stopped_by_hand_and_a_worker_killed_it_goes_on_to_equal_rows_and_runs_n
     assert len(list_runs(runs)) == 24
 
 
+def test_on_ray_with_a_worker_killed_the_same_rows_come_out_and_nothing_runs_twice(home: Path, study_file: Path, undisturbed: Path):
+    pytest.importorskip("ray", reason="the extra `ray` is not installed")
+    runs, study, killed, heard = home / "ray", read_study(study_file), [], []
+
+    def tell(news: News) -> None:
+        heard.append(news)
+        running = news.kind == "progress" and news.done and not killed
+        begun = {one.cell_hash: one.pid for one in heard if one.kind == "begun"}
+        if running and (pid := begun.get(news.cell_hash)):
+            killed.append(news.cell_hash)
+            os.kill(pid, signal.SIGKILL)
+
+    outcome = sweep(study, study.cells, runs, engine("ray"), 2, tell)
+    assert outcome.all_finished
+    assert rows(runs) == rows(undisturbed)
+    assert killed, "no worker was killed while it trained"
+
+
 def test_dry_run_tells_cells_updates_and_hours_and_runs_nothing(tmp_path: Path, study_file: Path, undisturbed: Path):
     done = CliRunner().invoke(app, ["sweep", str(study_file), "--runs", str(undisturbed), "--dry-run", "--json"])
     told = json.loads(done.stdout)

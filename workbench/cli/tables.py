@@ -77,6 +77,8 @@ def table(
         print_json(_with_differences(rows, baseline, measure))
     elif as_json:
         print_json(rows)
+    elif not rows and study is not None:
+        print(f"no runs of study {study} in {runs}; make them with: workbench sweep STUDY.yaml")
     elif not rows:
         print(f"no runs in {runs}; make one with: workbench train --out {runs} (runs that come with the project: --runs data/runs)")
     elif grouped:

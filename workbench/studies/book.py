@@ -9,6 +9,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock
+
 from workbench.runs import files
 from workbench.runs.code import code_hash
 from workbench.runs.reader import Run, RunInfo, list_runs
@@ -103,7 +105,7 @@ def note_pilot(study: Study, runs: Path) -> None:
 def _save(path: Path, content: dict[str, Any]) -> None:
     text = json.dumps(content, indent=1, ensure_ascii=False, default=str) + "\n"
     path.parent.mkdir(parents=True, exist_ok=True)
-    with files.atomic_path(path) as temporary:
+    with FileLock(path.with_suffix(".lock")), files.atomic_path(path) as temporary:  # the parts of an array begin together
         files.write_bytes(temporary, text.encode())
 
 

@@ -61,8 +61,10 @@ def sweep(
     if study.gate is not None:
         pilot = [cell for cell in study.cells if study.is_pilot(cell)]
         train([cell for cell in cells if study.is_pilot(cell)])
-        book.note_pilot(study, runs)
-        refused = gate.verdicts(study, book.survey(pilot, runs), runs)
+        standings = book.survey(pilot, runs)
+        if any(one.status != "waiting" for one in standings):
+            book.note_pilot(study, runs)
+        refused = gate.verdicts(study, standings, runs)
     if not refused:
         train(cells)
     standings = book.survey(cells, runs)

@@ -105,6 +105,8 @@ class _Pool:
         code = worker.process.wait()
         self.workers.remove(worker)
         if worker.told_end:
+            if self.waiting:  # it was asked to stop from outside; others have not been
+                self.start(self.waiting.popleft())
             return
         job = worker.job.model_copy(update={"known": worker.run})
         times = self.lost[job.cell_hash] = self.lost.get(job.cell_hash, 0) + 1
