@@ -115,6 +115,7 @@ def test_stopped_by_hand_and_a_worker_killed_it_goes_on_to_equal_rows_and_runs_n
 
 def test_on_ray_with_a_worker_killed_the_same_rows_come_out_and_nothing_runs_twice(home: Path, study_file: Path, undisturbed: Path):
     pytest.importorskip("ray", reason="the extra `ray` is not installed")
+    os.environ.setdefault("RAY_raylet_start_wait_time_s", "300")  # a busy machine starts a Ray slowly
     runs, study, killed, heard = home / "ray", read_study(study_file), [], []
 
     def tell(news: News) -> None:

@@ -7,6 +7,7 @@ machine or on another that shares the folder of runs. A lock a cell keeps two sw
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
@@ -121,6 +122,9 @@ def _work(job: Job, runs: Path, tell: Tell) -> None:
     torch.set_num_threads(job.threads)
     path = begun_for(runs, job.folder_name, job.cell_hash) or (runs / job.known if job.known else None)
     resumed = path is not None and _can_go_on(path)
+    if path is not None and not resumed and Run(path).status in ("crashed", "interrupted"):
+        shutil.rmtree(path)  # its worker died before the first checkpoint: nothing was trained, and the cell begins in a folder of its own
+        path = None
     if path is not None and Run(path).status == "finished":
         tell(News(kind="finished", cell_hash=job.cell_hash, run=path.name))
         return
