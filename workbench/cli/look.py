@@ -1,8 +1,7 @@
-"""Commands that look at runs and data: list, show, check, table, fit, tasks, report."""
+"""Commands that look at runs and data: list, show, check, fit, tasks, report."""
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -29,7 +28,6 @@ def register(app: typer.Typer) -> None:
     app.command("list")(list_runs)
     app.command()(show)
     app.command()(check)
-    app.command()(table)
     app.command()(fit)
     app.command()(tasks)
     app.command()(report)
@@ -148,56 +146,6 @@ def fit(run: RunName, runs: RunsFolder = RUNS, as_json: AsJson = False) -> None:
     if rows:
         print_rows(rows)
         print("\n" + "\n".join(f"{name}: {words}" for name, words in COLUMNS.items()))
-
-
-def table(
-    names: Annotated[
-        list[str] | None, typer.Argument(metavar="RUNS...", help="Runs, or files of kept rows (data/results/*.json).", show_default="all")
-    ] = None,
-    runs: RunsFolder = RUNS,
-    by_group: Annotated[bool, typer.Option("--group", help="One row a method: mean and standard deviation over seeds.")] = False,
-    as_markdown: Annotated[bool, typer.Option("--markdown", help="The grouped table as Markdown, for a README.")] = False,
-    as_json: AsJson = False,
-) -> None:
-    """One row a run: scores, transfer, forgetting, seconds. `workbench table --json RUNS > data/results/NAME.json` keeps them."""
-    from workbench.runs import reader, results
-
-    paths = [found.path for found in reader.list_runs(existing_runs(runs)) if found.info is not None] if not names else []
-    rows = []
-    for path in paths:
-        warn_of_damage(path)
-        try:
-            rows.append(results.run_row(path))
-        except ValueError as error:  # the others are shown all the same
-            print(f"left out: {path.name}: {error}", file=sys.stderr)
-    if not names:
-        warn_of_unlisted(runs)
-    for name in names or []:
-        if name.endswith(".json"):
-            rows += results.read_results(Path(name))
-        else:
-            path = find(name, runs)
-            warn_of_damage(path)
-            rows.append(results.run_row(path))
-    if as_markdown or by_group:
-        left_out = [row["run"] for row in rows if not results.whole(row)]
-        if left_out:
-            print(f"left out of the means, not finished: {', '.join(left_out)}", file=sys.stderr)
-    if as_markdown:
-        print(results.markdown(rows))
-    elif as_json:
-        print_json(results.grouped(rows) if by_group else rows)
-    elif not rows:
-        print(f"no runs in {runs}; make one with: workbench train --out {runs} (runs that come with the project: --runs data/runs)")
-    else:
-        print_rows(
-            results.grouped(rows)
-            if by_group
-            else [
-                {key: value for key, value in row.items() if key not in ("group", "status")} | {"gamma": results.replay_ratio(row)}
-                for row in rows
-            ]
-        )
 
 
 def tasks(data: DataFolder = None, as_json: AsJson = False) -> None:
