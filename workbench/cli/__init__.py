@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from workbench.cli import bench, look, make, serve
+from workbench.cli import backbone, bench, look, make, serve
 
 app = typer.Typer(
     name="workbench",
@@ -18,7 +18,7 @@ app = typer.Typer(
     add_completion=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for room in (make, look, serve, bench):
+for room in (make, backbone, look, serve, bench):
     room.register(app)
 
 
