@@ -17,6 +17,7 @@ from workbench.config import BackboneConfig
 from workbench.lm.connector import LatentConnector, attention_layers
 from workbench.lm.gguf import gguf_file, load_gguf
 from workbench.lm.model import Backbone
+from workbench.lm.self_test import self_test
 from workbench.lm.tokens import BackboneError, Tokens
 
 BUNDLED = Path(__file__).parents[2] / "data" / "backbone"
@@ -45,7 +46,10 @@ def load_backbone(
     backbone = Backbone(lm, tokens, connector, generator, frozen=config.tuning == "lora")
     if folder is not None and (folder / LATENT_FILE).is_file():
         _start_latent(backbone, folder / LATENT_FILE)
-    return backbone.to(device)
+    backbone.to(device)
+    if config.name != "bundled":
+        self_test(backbone, config.max_length, config.name)
+    return backbone
 
 
 def _load(config: BackboneConfig) -> tuple[Any, Tokens, Path | None]:
@@ -74,14 +78,18 @@ def _load(config: BackboneConfig) -> tuple[Any, Tokens, Path | None]:
         logging.disable_progress_bar()
     try:
         tokenizer = AutoTokenizer.from_pretrained(source, local_files_only=local is not None)
-        lm, found = AutoModelForCausalLM.from_pretrained(
-            source,
-            dtype=getattr(torch, config.dtype),
-            use_safetensors=True,
-            attn_implementation="sdpa",
-            local_files_only=local is not None,
-            output_loading_info=True,
-        )
+        choices: dict[str, Any] = {
+            "dtype": getattr(torch, config.dtype),
+            "use_safetensors": True,
+            "local_files_only": local is not None,
+            "output_loading_info": True,
+        }
+        try:
+            lm, found = AutoModelForCausalLM.from_pretrained(source, attn_implementation="sdpa", **choices)
+        except ValueError as error:
+            if "scaled_dot_product_attention" not in str(error):
+                raise
+            lm, found = AutoModelForCausalLM.from_pretrained(source, attn_implementation="eager", **choices)
     except Exception as error:  # config, tokenizer and weights are the user's: whatever a library says about them is one sentence
         reason = " ".join(str(error).split())[:300]
         raise BackboneError(
