@@ -1,15 +1,16 @@
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from transformers import GPT2Config, GPT2LMHeadModel
 
-from workbench.lm.load import LATENT_FILE
+from workbench.lm.load import LATENT_FILE, absolute_name, fingerprint
 from workbench.lm.model import Backbone
 from workbench.lm.tokens import BackboneError
 
@@ -81,3 +82,63 @@ def test_shipped_latent_weights_are_taken_where_they_fit(make_tiny: Make, tiny_f
     assert fitting.encoder_state is not None and list(fitting.encoder_state) == ["query"]
     for other in (make_tiny(tmp_path / "model", dim=5), make_tiny(tmp_path / "model", conditioning="prefix")):
         assert other.encoder_state is None and other.connector.linear.weight.shape != weight.shape
+
+
+def _changed(folder: Path, what: str) -> None:
+    """Spoil a model folder in one way."""
+    weights, config = folder / "model.safetensors", folder / "config.json"
+    if what == "pointer":
+        weights.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n")
+    elif what == "cut":
+        weights.write_bytes(weights.read_bytes()[:-100])
+    elif what == "quantised":
+        config.write_text(json.dumps(json.loads(config.read_text()) | {"quantization_config": {"quant_method": "bitsandbytes"}}))
+    elif what == "config":
+        config.write_text("{")
+    else:
+        state = load_file(weights)
+        name = next(name for name in state if "layers.1." in name and "k_proj" in name)
+        tensor = state.pop(name)
+        if what == "shape":
+            state[name] = tensor[:-1].clone()
+        save_file(state, weights, {"format": "pt"})
+
+
+@pytest.mark.parametrize(
+    ("what", "sentence"),
+    [
+        ("pointer", "Git LFS pointer"),
+        ("cut", "bytes; accepted"),
+        ("quantised", "is quantised"),
+        ("config", "config.json cannot be read"),
+        ("shape", "cannot be loaded"),
+        ("missing", "lack .*k_proj"),
+    ],
+)
+def test_spoilt_model_files_are_one_sentence_at_load(make_tiny: Make, tiny_folder: Path, tmp_path: Path, what: str, sentence: str) -> None:
+    """F75."""
+    shutil.copytree(tiny_folder, tmp_path / "model")
+    _changed(tmp_path / "model", what)
+    with pytest.raises(BackboneError, match=sentence) as caught:
+        make_tiny(tmp_path / "model")
+    assert "\n" not in str(caught.value)
+
+
+def test_other_weights_have_another_fingerprint(tiny_folder: Path, tmp_path: Path) -> None:
+    """F76."""
+    shutil.copytree(tiny_folder, tmp_path / "model")
+    assert fingerprint(tmp_path / "model") == fingerprint(tiny_folder)
+    (tmp_path / "model" / "README.md").write_text("no part of the model")
+    assert fingerprint(tmp_path / "model") == fingerprint(tiny_folder)
+    _changed(tmp_path / "model", "shape")
+    assert fingerprint(tmp_path / "model") != fingerprint(tiny_folder)
+    with pytest.raises(BackboneError, match=r"lacks config.json"):
+        fingerprint(tmp_path)
+
+
+def test_a_local_path_is_stored_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """F77."""
+    (tmp_path / "model").mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert absolute_name("./model") == str((tmp_path / "model").resolve())
+    assert absolute_name("bundled") == "bundled" and absolute_name("owner/model") == "owner/model"

@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from workbench.cli import bench, look, make, serve, sweep, tables
+from workbench.cli import backbone, bench, look, make, serve, sweep, tables
 
 app = typer.Typer(
     name="workbench",
@@ -18,7 +18,7 @@ app = typer.Typer(
     add_completion=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for room in (make, sweep, look, tables, serve, bench):
+for room in (make, sweep, backbone, look, tables, serve, bench):
     room.register(app)
 
 
