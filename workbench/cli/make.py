@@ -183,12 +183,17 @@ def _progress(quiet: bool) -> Iterator[Callable[[int, int, str], None] | None]:
 
 
 def _done(path: Path, as_json: bool) -> None:
+    """Show the scores of a run that ended. Exit code 1 where the disk refused a part of it."""
+    from workbench.runs.reader import Run
     from workbench.runs.results import run_row
 
     row = run_row(path)
     if as_json:
         print_json({**row, "path": str(path)})
-        return
-    scores = row.pop("scores")
-    print_rows([row], title=f"\n{path}")
-    print_rows([{"task": task, "score": score} for task, score in scores.items()])
+    else:
+        scores = row.pop("scores")
+        print_rows([row], title=f"\n{path}")
+        print_rows([{"task": task, "score": score} for task, score in scores.items()])
+    if lacking := Run(path).info.incomplete:
+        print(f"{path.name}: finished, incomplete: the disk refused {'; '.join(lacking)}", file=sys.stderr)
+        raise typer.Exit(1)

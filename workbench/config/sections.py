@@ -253,8 +253,16 @@ class RunConfig(Section):
 
     @property
     def group_hash(self) -> str:
-        """Hash of what decides a run's scores but the seed: the configuration without seed, device, data folder, name and recording."""
-        content = self.model_dump(exclude={"seed", "device", "data", "name", "recording"})
+        """Hash of what decides a run's scores but seed and order, over which a table takes its spread.
+
+        Left out beside them: device, data folder, name, recording, how often a checkpoint is written and gradients are measured.
+        """
+        content = self.model_dump(
+            exclude={
+                "seed": True, "order": True, "device": True, "data": True, "name": True, "recording": True,
+                "training": {"checkpoint_every"}, "evaluation": {"gradients_every"},
+            }
+        )  # fmt: skip
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]
 
 

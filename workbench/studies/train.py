@@ -8,27 +8,18 @@ from typing import Any
 
 import torch
 
-from workbench.config import RunConfig, to_yaml
-from workbench.runs.code import code_hash, method_hash
-from workbench.runs.writer import RunWriter
+from workbench.config import RunConfig
 from workbench.training import run as training
-from workbench.training.loop import Progress, Training
+from workbench.training.loop import Progress
 
 FRESH = torch.get_rng_state()
 """Torch's own generator as a process begins with it: a cell that comes after another in one process begins as a lone run does."""
-CODE = code_hash()
-"""Of the code as this process read it, whatever is committed while it works."""
 
 
 def begin(config: RunConfig, out: Path, progress: Progress, begun: Callable[[Path], None], about: Mapping[str, Any]) -> Path:
     """Train a new run whose run.json also holds `about`. Returns its folder."""
     torch.set_rng_state(FRESH)
-    made = Training(config, training.stream_of(config), progress)
-    code = {"code": CODE, "method_code": method_hash(config.method)}
-    group = {"group_hash": config.model_copy(update={"order": None}).group_hash}  # orders of one group stand together
-    writer = RunWriter.create(out, to_yaml(config), training._about(made) | code | group | dict(about))
-    made.attach(writer)
-    return training._carry_on(made, writer, begun)
+    return training.start(config, out, progress, begun=begun, about=about)
 
 
 def go_on(run: Path, progress: Progress, begun: Callable[[Path], None]) -> Path:

@@ -76,7 +76,15 @@ def generate(stream_name: str, seed: int = SEED) -> Stream:
             source = Source(random.Random(f"{seed}/{stream_name}/{recipe.name}/{split}"), fresh=split != "train")
             items = drafts(recipe, source, COUNTS[stream_name][split], seen)
             splits[split] = tuple(_example(recipe.name, split, number, item) for number, item in enumerate(items))
-        tasks.append(Task(recipe.name, recipe.metric, *(splits[split] for split in SPLITS), labels=recipe.labels, files=(_file(stream_name, recipe.name),)))
+        tasks.append(
+            Task(
+                recipe.name,
+                recipe.metric,
+                *(splits[split] for split in SPLITS),
+                labels=recipe.labels,
+                files=(_file(stream_name, recipe.name),),
+            )
+        )
     return Stream(stream_name, tuple(tasks))
 
 
@@ -235,7 +243,9 @@ def _read(folder: Path, entry: dict[str, Any]) -> Task:
         )
         start += count
     labels = tuple(entry["labels"]) if entry["labels"] else None
-    return Task(entry["name"], entry["metric"], *(splits[split] for split in SPLITS), labels=labels, files=(_file(folder.name, entry["name"]),))
+    return Task(
+        entry["name"], entry["metric"], *(splits[split] for split in SPLITS), labels=labels, files=(_file(folder.name, entry["name"]),)
+    )
 
 
 FIELDS: tuple[tuple[str, Callable[[Any], bool], str], ...] = (

@@ -26,6 +26,7 @@ def save(writer: RunWriter, name: str, weights: dict[str, Tensor], state: dict[s
     if not writer.save(f"{FOLDER}/{name}.safetensors", lambda path: save_file(tensors, path)):
         return
     if not writer.save(f"{FOLDER}/{name}.pt", lambda path: torch.save(state, path)):
+        writer.remove(f"{FOLDER}/{name}.safetensors")
         return
     clear(writer, keep=name)
 

@@ -27,7 +27,8 @@ from workbench.replay.generate import refusals
 from workbench.replay.sample import kept
 from workbench.runs.clock import Clock
 from workbench.runs.writer import RunWriter
-from workbench.tasks.example import Stream, Task
+from workbench.tasks.example import Example, Stream, Task, TaskError
+from workbench.tasks.lengths import unusable
 from workbench.training import checkpoint
 from workbench.training.evaluate import ContinualEvaluation
 from workbench.training.projection import save_umap
@@ -80,12 +81,26 @@ class Training:
             torch.manual_seed(int(torch.randint(2**31, (1,), generator=generators["init"])))
             self.method = make_method(self.learner)
         self.phases: list[tuple[Task, ...]] = [stream.tasks] if self.method.joint else [(task,) for task in stream.tasks]
+        for task in stream.tasks:
+            self.learner.warnings += task.warnings
+        self._every_task_fits()
         self.evaluation = ContinualEvaluation(stream, backbone, config.evaluation, config.backbone.max_length)
         self.rows = {task.name: self._rows(task.train, task.name, replayed=False) for task in stream.tasks}
         self.totals = [self._steps(sum(len(self.rows[task.name]) for task in phase), len(phase)) for phase in self.phases]
         self.phase, self.step, self.stage = 0, 0, "start"
         self.order: list[int] = []
         self.optimizer_state: dict[str, Any] | None = None
+
+    def _every_task_fits(self) -> None:
+        """Raises TaskError for tasks of which no training example fits into backbone.max_length."""
+        encode = self.learner.backbone.tokens.encode
+
+        def needs(example: Example) -> int:
+            # Beside question and answer: __sep__, __ans__, the end token, and the generation token of the other pass.
+            return len(encode(example.question)) + len(encode(example.answers[0])) + 4
+
+        if sentences := unusable(self.stream.tasks, needs, self.config.backbone.max_length):
+            raise TaskError("; ".join(sentences))
 
     def attach(self, writer: RunWriter) -> None:
         """Record into this run from now on."""

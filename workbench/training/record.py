@@ -39,9 +39,11 @@ class Recorder:
         self.scores: list[dict[str, Any]] = []
 
     def subsets(self) -> None:
-        """The items of the per-iteration score, by uid: drawn once."""
+        """The items of the per-iteration score and those that are learnt, by uid: drawn once."""
         uids = {name: [example.uid for example in subset] for name, subset in self.evaluation.subsets.items()}
         self.writer.save("subsets.json", lambda path: path.write_text(json.dumps(uids), encoding="utf-8"))
+        learnt = {task.name: [example.uid for example in task.train] for task in self.stream.tasks}
+        self.writer.save("training_uids.json", lambda path: path.write_text(json.dumps(learnt), encoding="utf-8"))
 
     # -- scores ------------------------------------------------------------------------------------------------------
 
@@ -177,12 +179,8 @@ class Recorder:
         }
 
     def _curve(self, points: int = 60) -> list[float | None]:
-        """Mean teacher-forced score over the tasks met so far, thinned for a sparkline."""
-        by_iteration: dict[int, list[float]] = {}
-        for row in self.scores:
-            if row["kind"] == "teacher_forced":
-                by_iteration.setdefault(row["iteration"], []).append(row["score"])
-        means: list[float | None] = [sum(values) / len(values) for _, values in sorted(by_iteration.items())]
+        """The one mean curve of teacher-forced scores, thinned for a sparkline."""
+        means: list[float | None] = metrics.mean_curve(self.scores)["score"].tolist()
         return means[:: math.ceil(len(means) / points)] if means else []
 
     def finish(self) -> None:

@@ -16,6 +16,7 @@ from safetensors.torch import load_file
 from workbench import __version__
 from workbench.config import RunConfig, build, fields, to_yaml
 from workbench.runs.check import hold_to_manifest
+from workbench.runs.code import code_hash, method_hash
 from workbench.runs.reader import Run, RunError
 from workbench.runs.writer import RunWriter
 from workbench.tasks import load_stream
@@ -27,6 +28,8 @@ SUBSET_SEED = 0
 """Limits of a task's examples are drawn alike for every seed, so that runs differ by what they learn, not by what they are asked."""
 Begun = Callable[[Path], None]
 """Called with the run's folder when its first step is near."""
+CODE = code_hash()
+"""Of the code as this process read it, whatever is committed while it works."""
 LIBRARIES = ("torch", "transformers", "tokenizers", "peft", "safetensors", "numpy", "pyarrow")
 
 
@@ -44,12 +47,21 @@ def stream_of(config: RunConfig) -> Stream:
     return stream.limited(config.tasks.train_limit, config.tasks.test_limit, SUBSET_SEED).ordered(config.order)
 
 
-def start(config: RunConfig, out: Path, progress: Progress | None = None, parent: str | None = None, begun: Begun | None = None) -> Path:
-    """Train a new run under `out` to its end and return its folder. Raises Interrupted where it is stopped by hand."""
+def start(
+    config: RunConfig,
+    out: Path,
+    progress: Progress | None = None,
+    parent: str | None = None,
+    begun: Begun | None = None,
+    about: Mapping[str, Any] | None = None,
+) -> Path:
+    """Train a new run under `out` to its end and return its folder; `about` is added to its run.json. Raises Interrupted where it is
+    stopped by hand, TaskError where no example of a task fits into backbone.max_length.
+    """
     pick_device(config.device)
     stream = stream_of(config)
     training = Training(config, stream, progress)
-    writer = RunWriter.create(out, to_yaml(config), _about(training) | {"parent": parent})
+    writer = RunWriter.create(out, to_yaml(config), _about(training) | {"parent": parent} | dict(about or {}))
     training.attach(writer)
     with _threads(None):
         return _carry_on(training, writer, begun)
@@ -161,6 +173,8 @@ def _about(training: Training) -> dict[str, Any]:
             **{name: importlib.metadata.version(name) for name in LIBRARIES},
         },
         "git_commit": _commit(),
+        "code": CODE,
+        "method_code": method_hash(config.method),
     }
 
 
