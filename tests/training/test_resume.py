@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import importlib
+import itertools
 import json
+import os
 import random
 import signal
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -20,12 +24,86 @@ from workbench.runs.check import check_run
 from workbench.runs.reader import Run, RunError
 from workbench.runs.schema import COLUMNS
 
-KILLS = 20
+KILLS = 8
 CLOCKS = {"metrics": ["seconds"], "samples": ["seconds", "sample_id"], "timings": ["seconds"]}
+
+Point = tuple[str, str, int, bool]
+"""Module, name in it, which call of a life, whether the call is over when it dies."""
+POINTS: dict[str, Point] = {
+    "in task training": ("workbench.training.loop", "Training._log", 3, True),
+    "before the step is logged": ("workbench.training.loop", "Training._log", 2, False),
+    "in evaluation": ("workbench.training.evaluate", "generate_answers", 2, True),
+    "between the files of a checkpoint": ("workbench.training.checkpoint", "save_file", 1, True),
+    "before older checkpoints go": ("workbench.training.checkpoint", "clear", 1, False),
+    "within a resume": ("workbench.training.loop", "Training.restore", 1, False),
+    "after a resume": ("workbench.training.loop", "Training.restore", 1, True),
+    "when samples are recorded": ("workbench.training.record", "Recorder.samples", 1, True),
+    "in compaction": ("workbench.runs.writer", "compact", 2, True),
+}
+GENERATING: dict[str, Point] = {"in decoding": ("workbench.replay.generate", "decode", 1, True)}
+LATENT: dict[str, Point] = {
+    "in encoding": ("workbench.methods.lsebmcl", "encode", 1, True),
+    "after the energy's fit": ("workbench.replay.sources.energy", "fit_energy", 1, True),
+    "in measuring": ("workbench.methods.lsebmcl", "measure", 1, False),
+}
+OWN = {"lamol": GENERATING, "lsebmcl": GENERATING | LATENT}
 
 
 @pytest.mark.parametrize("method", method_names())
-def test_killed_and_resumed_is_the_same_run(method: str, mini_backbone: Path, tmp_path: Path) -> None:
+def test_killed_at_each_named_point_and_resumed_is_the_same_run(method: str, mini_backbone: Path, tmp_path: Path) -> None:
+    config = mini.config(mini_backbone, method, replay={"answers": "relaxed"})
+    lived(_go_on, config, _made(tmp_path / "whole"), 1)
+    (whole,) = (tmp_path / "whole").iterdir()
+    if Run(whole).info.gamma is not None:
+        assert (Run(whole).table("metrics").replay_share > 0).mean() >= 0.2, "a run on which nothing is replayed shows nothing"
+    left, attempt = POINTS | OWN.get(method, {}), 0
+    while left:
+        out, reached = _made(tmp_path / f"killed{attempt}"), len(left)
+        attempt += 1
+        flushed: dict[str, pd.DataFrame] = {}
+        for name in list(left):
+            child = begun(_die_at, left[name], config, out, 1 + attempt % 2)
+            child.join()
+            if child.exitcode == 0:
+                continue  # this life had no such moment: another will
+            assert child.exitcode == -signal.SIGKILL, f"the child failed by itself {name}"
+            del left[name]
+            (run,) = out.iterdir()
+            if list((run / "state").glob("*.pt")):
+                _still_there(run, flushed)
+            if Run(run).status == "finished":
+                break
+        lived(_go_on, config, out, 2)
+        (run,) = out.iterdir()
+        _same(whole, run, False)
+        assert [verdict for verdict in check_run(run) if not verdict.ok] == []
+        assert len(left) < reached, f"no life of {method} gets to: {', '.join(left)}"
+
+
+def _die_at(point: Point, config: RunConfig, out: Path, threads: int) -> None:
+    """Train, or go on, until this moment."""
+    module, name, call, over = point
+    owner: Any = importlib.import_module(module)
+    *holders, last = name.split(".")
+    for holder in holders:
+        owner = getattr(owner, holder)
+    whole, calls = getattr(owner, last), itertools.count(1)
+
+    def dying(*arguments: Any, **named: Any) -> Any:
+        dies = next(calls) == call
+        if dies and not over:
+            os.kill(os.getpid(), signal.SIGKILL)
+        result = whole(*arguments, **named)
+        if dies:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return result
+
+    setattr(owner, last, dying)
+    _go_on(config, out, threads)
+
+
+@pytest.mark.parametrize("method", ["lsebmcl"])
+def test_killed_at_any_moment_and_resumed_is_the_same_run(method: str, mini_backbone: Path, tmp_path: Path) -> None:
     config = mini.config(mini_backbone, method, replay={"answers": "relaxed"})
     lived(_nothing)  # the server of forks has started when it has
     began = time.perf_counter()
