@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Sequence
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 
-def gradient_cosine(loss: Callable[[Any], Tensor], batch: Any, part: nn.Module) -> dict[str, float]:
-    """Cosine and norms over the trainable parameters of `part`, for the new and the replayed half of a batch."""
-    parameters = [parameter for parameter in part.parameters() if parameter.requires_grad]
+def gradient_cosine(new: Tensor, replayed: Tensor, parameters: Sequence[Tensor]) -> dict[str, float]:
+    """Cosine and norms of the gradients of two losses, scalars of one graph, which is kept: the step's own backward comes after."""
     halves = []
-    for replayed in (False, True):
-        grads = torch.autograd.grad(loss(batch.part(replayed)), parameters, allow_unused=True)
+    for loss in (new, replayed):
+        grads = torch.autograd.grad(loss, parameters, retain_graph=True, allow_unused=True)
         halves.append(
             [grad if grad is not None else torch.zeros_like(parameter) for grad, parameter in zip(grads, parameters, strict=True)]
         )
-    new, old = halves
-    dot = torch.stack([(a * b).sum() for a, b in zip(new, old, strict=True)]).sum()
+    dot = torch.stack([(a * b).sum() for a, b in zip(*halves, strict=True)]).sum()
     norms = [torch.stack([grad.square().sum() for grad in half]).sum().sqrt() for half in halves]
     cosine = dot / (norms[0] * norms[1]).clamp(min=1e-12)
     return {"grad_cosine": float(cosine), "grad_norm_new": float(norms[0]), "grad_norm_replay": float(norms[1])}

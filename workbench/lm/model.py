@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -249,6 +250,18 @@ class Backbone(nn.Module):
                     f"weights: {name} is {list(state[name].shape)}; accepted: {list(parameter.shape)} (add the task tokens before loading)"
                 )
             parameter.copy_(state[name])
+
+
+@contextmanager
+def evaluating(module: nn.Module) -> Iterator[None]:
+    """Eval mode inside, whatever the mode of each part was outside."""
+    training = [part for part in module.modules() if part.training]
+    module.eval()
+    try:
+        yield
+    finally:
+        for part in training:
+            part.training = True
 
 
 def pick(logits: Tensor, top_k: int, temperature: float, uniform: Tensor | None) -> Tensor:

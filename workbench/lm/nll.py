@@ -24,9 +24,9 @@ class Nll(NamedTuple):
     exact: Tensor
 
     @property
-    def per_sample(self) -> Tensor:
-        """Mean over rows of nats a token: a task with one-word answers counts as much as one with long ones."""
-        return (self.nats / self.tokens).mean()
+    def per_token(self) -> Tensor:
+        """[b] nats a token of each row. Their mean lets a task with one-word answers count as much as one with long ones."""
+        return self.nats / self.tokens
 
 
 def nll(backbone: Backbone, hidden: Tensor, batch: Batch, relaxed: Sequence[Relaxed | None] = ()) -> Nll:

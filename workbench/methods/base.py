@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 import importlib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -58,20 +58,39 @@ class MixedBatch:
         rows = [gen_ids(tokens, item.ids, item.task if by_task else None) for item in self.items]
         return gen_batch(rows, tokens.pad_id).to(self.learner.device)
 
-    def part(self, replayed: bool) -> MixedBatch:
-        return MixedBatch([item for item in self.items if item.replayed == replayed], self.learner, self.progress)
-
 
 @dataclass
 class Losses:
-    """Named terms (`qa`, `gen`, `kl`, ...), each a scalar, and their weights (1 where not given); `total` is what is minimised."""
+    """Named terms (`qa`, `gen`, `kl`, ...), each a value a row of the batch [b] or one of the whole batch [], and their weights (1 where not
+    given). `total` is what is minimised: a term of rows counts by its mean.
+    """
 
     terms: dict[str, Tensor]
     weights: dict[str, float] = field(default_factory=dict)
 
     @property
     def total(self) -> Tensor:
-        return torch.stack([self.weights.get(name, 1.0) * term for name, term in self.terms.items()]).sum()
+        return torch.stack([self.weights.get(name, 1.0) * term.mean() for name, term in self.terms.items()]).sum()
+
+    def of_rows(self, chosen: Tensor) -> Tensor:
+        """The total of some rows, chosen [b] bool, by the terms that have a value a row."""
+        rows = {name: term[chosen] for name, term in self.terms.items() if term.ndim == 1}
+        return torch.stack([self.weights.get(name, 1.0) * term.mean() for name, term in rows.items()]).sum()
+
+
+@dataclass
+class Step:
+    """One training step, for the method's hooks and for the record.
+
+    place: number of the step within its task, from 0; norm: gradient norm of the language model before clipping; interference: cosine and
+    norms of the gradients of new and replayed rows, where they were measured.
+    """
+
+    batch: MixedBatch
+    losses: Losses
+    place: int
+    norm: float = float("nan")
+    interference: dict[str, float] = field(default_factory=dict)
 
 
 def answer_loss(batch: MixedBatch) -> tuple[Nll, Tensor]:
@@ -113,10 +132,17 @@ class Base:
                 self.drawn += self.source.draw(known.name, count, self.learner.generators["decode"])
 
     def loss(self, batch: MixedBatch) -> Losses:
-        return Losses({"qa": answer_loss(batch)[0].per_sample})
+        return Losses({"qa": answer_loss(batch)[0].per_token})
 
-    def after_backward(self) -> None:
-        """Gradients are there, the optimiser has not stepped: where gradient methods act."""
+    def step(self, batch: MixedBatch, update: Callable[[MixedBatch], Step]) -> Step:
+        """One step of the loop: `update` on its batch. A method that makes several updates of one batch, or none, says so here."""
+        return update(batch)
+
+    def after_backward(self, step: Step) -> None:
+        """Gradients are there, not yet clipped, and the optimiser has not stepped: where gradient methods act."""
+
+    def after_step(self, step: Step) -> None:
+        """The optimiser has stepped."""
 
     def end_task(self, task: Task) -> None:
         """After the last update for a task; the task already counts among learner.tasks."""

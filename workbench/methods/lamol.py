@@ -34,7 +34,7 @@ class Method(Base):
     def loss(self, batch: MixedBatch) -> Losses:
         backbone, generation = batch.learner.backbone, batch.generation
         spoken = nll(backbone, backbone.hidden(generation.ids, generation.lengths), generation)
-        terms = {"qa": answer_loss(batch)[0].per_sample, "gen": spoken.per_sample}
+        terms = {"qa": answer_loss(batch)[0].per_token, "gen": spoken.per_token}
         return Losses(terms, {"gen": self.learner.config.training.generation_weight})
 
     def inspect(self, n: int) -> list[ReplaySample]:

@@ -71,9 +71,9 @@ class Method(Base):
             generation.ids, generation.lengths, config.energy.word_dropout, learner.generators["latent"], learner.backbone.tokens
         )
         spoken = nll(learner.backbone, learner.backbone.hidden_given(inputs, generation.lengths, z), generation)
-        divergence = (kl(mu, logvar, config.energy.sigma, config.energy.free_bits)[0] / spoken.tokens).mean()
+        divergence = kl(mu, logvar, config.energy.sigma, config.energy.free_bits)[0] / spoken.tokens
         weight = config.training.generation_weight
-        terms = {"qa": answered.per_sample, "gen": spoken.per_sample, "kl": divergence}
+        terms = {"qa": answered.per_token, "gen": spoken.per_token, "kl": divergence}
         weights = {"gen": weight, "kl": weight * kl_weight_at(config.energy, batch.progress)}
         if (energy := self.joint_energy) is not None:
             symbols = torch.tensor([energy.symbols.index(item.task) for item in batch.items], device=z.device)

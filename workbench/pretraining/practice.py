@@ -91,4 +91,4 @@ def record_loss(backbone: Backbone, drawn: Iterator[tuple[list[int], int]], rows
     """(NLL in nats a token of the rests, mean over records; share of records whose whole rest is the arg max)."""
     batch = qa_batch([next(drawn) for _ in range(rows)], backbone.tokens.pad_id)
     scored = nll(backbone, backbone.hidden(batch.ids, batch.lengths), batch)
-    return scored.per_sample, float(scored.exact.float().mean())
+    return scored.per_token.mean(), float(scored.exact.float().mean())

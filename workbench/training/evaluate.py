@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import torch
 
 from workbench.config import EvaluationConfig
-from workbench.lm.model import Backbone
+from workbench.lm.model import Backbone, evaluating
 from workbench.lm.nll import nll
 from workbench.lm.sequences import Batch, prompt_ids, qa_batch, qa_ids
 from workbench.tasks.example import Example, Stream, Task
@@ -55,6 +55,10 @@ class ContinualEvaluation:
     @torch.no_grad()
     def forced(self, names: Sequence[str]) -> dict[str, Forced]:
         """Teacher-forced scores of the named tasks' subsets, all in common batches, longest rows together."""
+        with evaluating(self.backbone):
+            return self._forced(names)
+
+    def _forced(self, names: Sequence[str]) -> dict[str, Forced]:
         rows = sorted(
             ((name, place, row) for name in names for place, row in enumerate(self._rows[name])), key=lambda entry: len(entry[2][0])
         )

@@ -17,12 +17,11 @@ import torch
 from torch import Tensor
 
 from workbench.config import ConfigError, RunConfig
-from workbench.learning.gradients import gradient_cosine
 from workbench.learning.known_task import KnownTask
 from workbench.learning.learner import Learner
 from workbench.lm.load import load_backbone
 from workbench.lm.sequences import qa_ids
-from workbench.methods.base import Item, Losses, MixedBatch, learn, make_method
+from workbench.methods.base import Item, MixedBatch, Step, learn, make_method
 from workbench.replay.generate import refusals
 from workbench.replay.sample import kept
 from workbench.runs.clock import Clock
@@ -34,6 +33,7 @@ from workbench.training.evaluate import ContinualEvaluation
 from workbench.training.projection import save_umap
 from workbench.training.recognise import Recogniser
 from workbench.training.record import Recorder
+from workbench.training.step import Update
 
 GENERATORS = ("init", "order", "batch", "latent", "langevin", "decode")
 STAGES = ("start", "begin", "train")
@@ -159,10 +159,9 @@ class Training:
         steps = self._steps(len(items), len(phase))
         self.totals[self.phase] = steps
         per_epoch = math.ceil(len(items) / config.batch_size)
-        groups = [list(part.parameters()) for part in self.parts.values()]
-        groups = [[parameter for parameter in group if parameter.requires_grad] for group in groups]
         optimizer = self._optimizer()
         schedule = _warm_then_linear(round(config.warmup * steps), steps)
+        update = Update(self.method, self.parts, optimizer, schedule, config.clip, self.config.evaluation.gradients_every)
         if self.optimizer_state is not None:
             optimizer.load_state_dict(self.optimizer_state)
             self.optimizer_state = None
@@ -177,18 +176,11 @@ class Training:
                 batch = MixedBatch(
                     [items[place] for place in self.order[start : start + config.batch_size]], self.learner, self.step / steps
                 )
-                for group in optimizer.param_groups:
-                    group["lr"] = group["initial_lr"] * schedule(self.step)
-                extra = self._gradients(batch)
-                losses = self.method.loss(batch)
-                optimizer.zero_grad(set_to_none=True)
-                losses.total.backward()
-                self.method.after_backward()
-                norms = [float(torch.nn.utils.clip_grad_norm_(group, config.clip)) for group in groups]
-                optimizer.step()
+                update.place = self.step
+                step = self.method.step(batch, update)
                 self.step += 1
                 self.learner.iteration += 1
-            self._log(name, batch, losses, optimizer.param_groups[0]["lr"], norms[0], per_epoch, extra)
+            self._log(name, step, optimizer.param_groups[0]["lr"], per_epoch)
             if self.evaluation.due(self.step, steps):
                 self.record.forced(seen, name)
             self.progress(self.learner.iteration, self._total(), f"{name}: step {self.step} of {steps}")
@@ -261,20 +253,8 @@ class Training:
         for part in self.parts.values():
             part.train(on)
 
-    def _gradients(self, batch: MixedBatch) -> dict[str, float]:
-        """Cosine and norms of the new-task and replay gradients, now and then. The named generators are left as they were."""
-        every = self.config.evaluation.gradients_every
-        replayed = sum(item.replayed for item in batch.items)
-        if not every or self.step % every or not 0 < replayed < len(batch.items):
-            return {}
-        before = {name: generator.get_state() for name, generator in self.learner.generators.items()}
-        result = gradient_cosine(lambda part: self.method.loss(part).total, batch, self.parts["backbone"])
-        for name, state in before.items():
-            self.learner.generators[name].set_state(state)
-        return result
-
-    def _log(self, name: str, batch: MixedBatch, losses: Losses, rate: float, norm: float, per_epoch: int, extra: dict[str, float]) -> None:
-        terms = {f"loss_{term}": float(value.detach()) for term, value in losses.terms.items()}
+    def _log(self, name: str, step: Step, rate: float, per_epoch: int) -> None:
+        losses, items = step.losses, step.batch.items
         self.writer.append(
             "metrics",
             {
@@ -283,13 +263,13 @@ class Training:
                 "step": self.step,
                 "epoch": self.step / per_epoch,
                 "loss": float(losses.total.detach()),
-                **terms,
+                **{f"loss_{term}": float(value.detach().mean()) for term, value in losses.terms.items()},
                 "lr": rate,
-                "grad_norm": norm,
-                "replay_share": sum(item.replayed for item in batch.items) / len(batch.items),
+                "grad_norm": step.norm,
+                "replay_share": sum(item.replayed for item in items) / len(items),
                 "kl_weight": losses.weights.get("kl"),
                 "seconds": self.clock.total,
-                **extra,
+                **step.interference,
             },
         )
 

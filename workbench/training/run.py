@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import platform
 import subprocess
+import zlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -60,6 +61,7 @@ def start(
     """
     pick_device(config.device)
     stream = stream_of(config)
+    torch.manual_seed(zlib.crc32(f"{config.seed}/torch".encode()))  # what a library draws from torch's own generator: dropout
     training = Training(config, stream, progress)
     writer = RunWriter.create(out, to_yaml(config), _about(training) | {"parent": parent} | dict(about or {}))
     training.attach(writer)

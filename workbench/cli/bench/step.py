@@ -20,6 +20,7 @@ from workbench.replay.generate import RELAXED_TOP
 from workbench.runs.writer import RunWriter
 from workbench.training.loop import Training
 from workbench.training.run import start, stream_of
+from workbench.training.step import Update
 
 SHARE_OF_A_RUN = {"tasks": {"train_limit": 200, "test_limit": 50}, "training": {"epochs": 2}}
 
@@ -42,33 +43,28 @@ def _step(method: str, folder: Path) -> dict[str, Any]:
     items = [_replayed(item, method == "lsebmcl") if place % 5 == 0 else item for place, item in enumerate(items)]
     batches = [items[start : start + 32] for start in range(0, len(items), 32)]
     optimizer, learner, counter = training._optimizer(), training.learner, [0]
+    update = Update(training.method, training.parts, optimizer, lambda step: 1.0, 1.0)
     parameters = [list(part.parameters()) for part in training.parts.values()]
     training._train_mode(True)
 
     def ours() -> None:
         counter[0] += 1
         batch = MixedBatch(batches[counter[0] % len(batches)], learner, 0.9)
-        losses = training.method.loss(batch)
-        optimizer.zero_grad(set_to_none=True)
-        losses.total.backward()
-        training.method.after_backward()
-        norms = [float(torch.nn.utils.clip_grad_norm_(group, 1.0)) for group in parameters]
-        optimizer.step()
-        training._log("bench", batch, losses, 1e-3, norms[0], 10, {})
+        training._log("bench", training.method.step(batch, update), 1e-3, 10)
 
     def bare() -> None:
         counter[0] += 1
         chosen, backbone = batches[counter[0] % len(batches)], learner.backbone
         qa = qa_batch([(item.ids, item.prompt) for item in chosen], backbone.tokens.pad_id)
         hidden = backbone.hidden(qa.ids, qa.lengths)
-        loss = nll(backbone, hidden, qa).per_sample
+        loss = nll(backbone, hidden, qa).per_token.mean()
         if method == "lsebmcl":
             mu, logvar = training.method.modules()["encoder"](hidden, qa.lengths)
             spoken = gen_batch([gen_ids(backbone.tokens, item.ids) for item in chosen], backbone.tokens.pad_id)
             inputs = word_dropout(spoken.ids, spoken.lengths, 0.3, learner.generators["latent"], backbone.tokens)
             z = draw(mu, logvar, learner.generators["latent"])
             scored = nll(backbone, backbone.hidden_given(inputs, spoken.lengths, z), spoken)
-            loss = loss + 0.25 * (scored.per_sample + 0.3 * (kl(mu, logvar)[0] / scored.tokens).mean())
+            loss = loss + 0.25 * (scored.per_token.mean() + 0.3 * (kl(mu, logvar)[0] / scored.tokens).mean())
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         for group in parameters:
