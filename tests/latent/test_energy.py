@@ -253,65 +253,6 @@ def test_chains_of_the_fitted_energy_have_no_non_finite_step() -> None:
     assert run_chain(ula(0.4), energy.value_and_grad("a"), torch.randn(20, 2), 20, seeded()).nonfinite == 0
 
 
-@pytest.mark.parametrize(("sigma", "outside"), [(0.99, 1.0), (1.0, 0.0)])
-def test_a_row_of_the_fit_worked_by_hand(sigma: float, outside: float) -> None:
-    """All codes at (3, 4), chains of no step from them, F = 0: every number of the first row is known."""
-    codes = {"a": torch.tensor([[3.0, 4.0]]).repeat(5, 1), "b": torch.tensor([[3.0, 4.0]])}
-    settings = config(reference="isotropic", sigma=sigma, init="encoder", steps=0, fit_steps=1, symbol_weight=0.3, information_weight=2.0)
-    seen: list[dict[str, float]] = []
-    _, rows = fit_latent_energy(codes, settings, seeded(), seen.append, standardise=False)
-    assert seen == rows and len(rows) == 1
-    expected = {"step": 0, "loss": 0.3 * math.log(2), "f_pos": 0, "f_neg": 0, "gap": 0, "displacement": 0, "pos_norm": 5, "neg_norm": 5}
-    assert rows[0] == pytest.approx({**expected, "grad_norm": 0, "outside_4sigma": outside}, abs=1e-6)
-
-
-def test_the_gap_and_the_displacement_have_their_sign_and_size() -> None:
-    codes = {"a": torch.tensor([[9.0, 0.0], [-9.0, 0.0]]).repeat(20, 1)}
-    settings = config(reference="isotropic", steps=1, delta=0.1, fit_steps=30, lr=1e-2, regulariser=0.0, symbol_weight=0.0)
-    _, rows = fit_latent_energy(codes, settings, seeded(), standardise=False)
-    last = rows[-1]
-    assert last["f_pos"] > last["f_neg"] + 1 and last["gap"] == pytest.approx(last["f_pos"] - last["f_neg"], abs=1e-4)
-    assert last["loss"] == pytest.approx(-last["gap"], abs=1e-4)
-    assert last["pos_norm"] == pytest.approx(9) and last["neg_norm"] < 2
-    assert 0.1 < last["displacement"] < 0.2  # one step of noise 0.1 in two dimensions: 0.125 on the mean, and a little drift
-
-
-def test_the_fit_is_adamw_with_clipped_gradients_at_a_rate_that_falls_to_zero() -> None:
-    """Three steps taken again one after the other with torch's own optimiser: the same weights to the bit."""
-    codes = {"a": bimodal(30, seeded(3)), "b": bimodal(20, seeded(4)) + 2}
-    settings = config(fit_steps=3, fit_batch=10, lr=0.05, weight_decay=0.5, clip=0.01, steps=2, sigma=1.2, regulariser=0.1)
-    fitted, rows = fit_latent_energy(codes, settings, seeded(5))
-    generator = seeded(5)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(int(torch.randint(2**31, (1,), generator=generator)))
-        again = LatentEnergy(2, ["a", "b"], 32, 1.2, "per_task")
-    by_index = {0: codes["a"], 1: codes["b"]}
-    again.reference.fit_per_task(by_index, 1.2)
-    optimiser = torch.optim.AdamW(again.trunk.parameters(), lr=0.05, weight_decay=0.5)
-    for step in range(3):
-        optimiser.param_groups[0]["lr"] = 0.05 * (1 - step / 3)
-        z, symbols = balanced_batch(by_index, 10, step, generator)
-        start = 1.2 * torch.randn(10, 2, generator=generator)
-        end = last_state(ula(settings.delta), again.value_and_grad(symbols), start, 2, generator).z
-        loss, _, _ = energy_loss(again, z, end, symbols, settings)
-        optimiser.zero_grad()
-        loss.backward()
-        assert float(torch.nn.utils.clip_grad_norm_(again.trunk.parameters(), 0.01)) == pytest.approx(rows[step]["grad_norm"], rel=1e-4)
-        optimiser.step()
-    for name, value in again.state_dict().items():
-        torch.testing.assert_close(fitted.state_dict()[name], value, rtol=1e-5, atol=1e-6)
-
-
-def test_the_odd_ones_of_a_batch_go_round() -> None:
-    codes = {0: torch.zeros(9, 1), 1: torch.ones(2, 1), 2: torch.full((5, 1), 2.0)}
-    counts = [balanced_batch(codes, 32, step, seeded(step))[1].bincount(minlength=3).tolist() for step in range(4)]
-    assert counts == [[11, 11, 10], [11, 10, 11], [10, 11, 11], [11, 11, 10]]
-    _, symbols = balanced_batch(codes, 32, 0, seeded())
-    assert symbols.tolist() != sorted(symbols.tolist())
-    z, _ = balanced_batch({0: torch.arange(8.0)[:, None]}, 200, 0, seeded())
-    assert set(z[:, 0].tolist()) == set(range(8))  # with replacement, every code
-
-
 def test_a_code_that_tells_its_task_carries_log_2_nats() -> None:
     energy = LatentEnergy(1, ["a", "b"])
     with torch.no_grad():
