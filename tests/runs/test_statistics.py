@@ -29,7 +29,20 @@ def test_nothing_is_claimed_of_one_pair_or_none():
 
 def test_differences_that_are_all_equal_have_no_width():
     found = estimate([2.0, 2.0])
-    assert (found.low, found.high, found.p) == (2.0, 2.0, 0.0)
+    assert (found.low, found.high, found.p) == (2.0, 2.0, 0.5), "two pairs alike are no certainty: their signs agree in one case of two"
+    assert estimate([2.0] * 6).p == 2**-5
+
+
+def test_interval_and_p_are_those_of_scipy():
+    from scipy import stats
+
+    gaps = [2.0, -1.0, 3.5, 0.5, 4.0]
+    test, found = stats.ttest_1samp(gaps, 0), estimate(gaps)
+    assert found.p == pytest.approx(test.pvalue)
+    assert (found.low, found.high) == pytest.approx(tuple(test.confidence_interval(0.95)))
+
+
+def test_no_difference_at_all_is_no_finding():
     assert estimate([0.0, 0.0, 0.0]).p == 1.0
 
 

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
-from scipy.special import stdtr, stdtrit
 
+from workbench.runs.statistics import estimate, holm
 from workbench.views.studies.compare import METRICS, Group, colors_of, metric_name, value_of
 from workbench.views.style import INK, MUTED, dress, empty, faded
 from workbench.views.text import in_figure
@@ -41,53 +41,31 @@ def _conditions(run: Any) -> tuple[Any, ...]:
     return run.info.seed, run.info.stream, run.info.stream_hash, tuple(run.info.tasks)
 
 
-def t_interval(gaps: np.ndarray, level: float = 0.95) -> tuple[float, float, float]:
-    """Student's interval of the mean of n differences, and the two-sided p value of a mean of 0. NaN for fewer than two.
-
-    Differences that are all alike (no spread to judge by) are judged by their signs: p = 2^(1 - n).
-    """
-    n = len(gaps)
-    if n < 2:
-        return float("nan"), float("nan"), float("nan")
-    mean, error = float(gaps.mean()), float(gaps.std(ddof=1) / np.sqrt(n))
-    if error <= 1e-12 * max(abs(mean), 1e-300):
-        return mean, mean, 1.0 if mean == 0 else 2.0 ** (1 - n)
-    half = float(stdtrit(n - 1, 0.5 + level / 2)) * error
-    return mean - half, mean + half, float(2 * stdtr(n - 1, -abs(mean) / error))
-
-
-def holm(values: Sequence[float]) -> np.ndarray:
-    """P values corrected for how many there are (Holm 1979); NaN stays NaN and does not count."""
-    found = np.asarray(values, dtype=np.float64)
-    known = np.flatnonzero(np.isfinite(found))
-    order = known[np.argsort(found[known], kind="stable")]
-    corrected = np.full(len(found), np.nan)
-    if len(order):
-        corrected[order] = np.minimum(np.maximum.accumulate(found[order] * np.arange(len(order), 0, -1)), 1.0)
-    return corrected
-
-
 def paired(groups: Sequence[Group], base_key: str, metric: str) -> Frame:
     """One row a group against the baseline: pairs, mean difference, its 95 % t interval, p (Holm's, over the groups), a verdict in words."""
     base = next((one for one in groups if one.key == base_key), None)
     others = [one for one in groups if base is not None and one.key != base.key]
     gaps = [pairs(base, one, metric)["difference"].to_numpy(dtype=float) for one in others] if base is not None else []
-    tests = [t_interval(own) for own in gaps]
-    corrected = holm([p if len(own) >= ENOUGH_PAIRS else float("nan") for own, (_, _, p) in zip(gaps, tests, strict=True)])
+    found = [estimate(own) for own in gaps]
+    corrected = holm([one.p if one.n >= ENOUGH_PAIRS else None for one in found])
     rows = [
         {
             "group": one.key,
             "label": one.label,
             "pairs": len(own),
-            "difference": float(own.mean()) if len(own) else float("nan"),
-            "low": low,
-            "high": high,
-            "p": float(p),
-            "verdict": verdict(own, low, high, float(p), metric),
+            "difference": number(about.mean),
+            "low": number(about.low),
+            "high": number(about.high),
+            "p": number(p),
+            "verdict": verdict(own, number(about.low), number(about.high), number(p), metric),
         }
-        for one, own, (low, high, _), p in zip(others, gaps, tests, corrected, strict=True)
+        for one, own, about, p in zip(others, gaps, found, corrected, strict=True)
     ]
     return pd.DataFrame(rows, columns=["group", "label", "pairs", "difference", "low", "high", "p", "verdict"])
+
+
+def number(value: float | None) -> float:
+    return float("nan") if value is None else value
 
 
 def verdict(gaps: np.ndarray, low: float, high: float, p: float, metric: str) -> str:
