@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from workbench.config import EnergyConfig
-from workbench.latent.measure import COLUMNS, area, effective_steps, interval, measure_fit, two_sample_auc, unused
+from workbench.latent.measure import COLUMNS, effective_steps, interval, measure_fit, two_sample_auc, unused
 from workbench.latent.objectives import fit_energy
 
 
@@ -43,10 +43,6 @@ def test_a_fit_that_learnt_nothing_is_warned_of_in_one_sentence() -> None:
     _, sentences = measure_fit(fit_energy({"a": split_in_two(1000, 1)}, settings, seeded()), settings, seeded(3))
     assert len(sentences) == 1 and sentences[0].startswith("The energy of a leaves most of what it could know unused: it gains 0.00 nats")
     assert unused("a", {"fit_gain": 0.6, "fit_gain_mixture": 1.0}) == unused("a", {"fit_gain": 0.0, "fit_gain_mixture": 0.05}) == []
-
-
-def test_area_by_hand() -> None:
-    assert area(torch.tensor([1.0, 2.0]), torch.tensor([2.0, 3.0])) == pytest.approx((1 + 0.5 + 1 + 1) / 4)
 
 
 def test_two_samples_of_one_law_cannot_be_told_apart_and_shifted_ones_can() -> None:

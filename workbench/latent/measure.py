@@ -121,6 +121,8 @@ def reachable_gain(fit: Fit, task: str, config: EnergyConfig, generator: torch.G
 def two_sample_auc(draws: Tensor, codes: Tensor, groups: Tensor, generator: torch.Generator, steps: int = 300) -> float:
     """Area under the curve of a small classifier of draws [n, d] against held-out codes [n, d], trained on half the samples, judged on the
     other half, and the other way round. Two halves, so that it cannot know a sample by heart."""
+    from sklearn.metrics import roc_auc_score
+
     # In the axes of z, each scaled: there a small classifier finds more than in whitened ones.
     centre, spread = codes.mean(0), codes.std(0).clamp(min=1e-6)
     draws, codes = (draws - centre) / spread, (codes - centre) / spread
@@ -143,15 +145,10 @@ def two_sample_auc(draws: Tensor, codes: Tensor, groups: Tensor, generator: torc
                 loss.backward()
                 optimiser.step()
         with torch.no_grad():
-            values.append(area(net(draws[~seen_draws])[:, 0], net(codes[~seen_codes])[:, 0]))
+            scores = [net(draws[~seen_draws])[:, 0].cpu(), net(codes[~seen_codes])[:, 0].cpu()]
+            labels = torch.cat([torch.full_like(part, float(place)) for place, part in enumerate(scores)])
+            values.append(float(roc_auc_score(labels.numpy(), torch.cat(scores).numpy())))
     return sum(values) / 2
-
-
-def area(low: Tensor, high: Tensor) -> float:
-    """Share of pairs in which the score of `high` [m] is above that of `low` [n], ties half (Mann and Whitney)."""
-    below = low.sort().values
-    left, right = torch.searchsorted(below, high), torch.searchsorted(below, high, right=True)
-    return float((left + right).double().mean() / (2 * len(low)))
 
 
 class _Mixture:

@@ -163,14 +163,12 @@ class Backbone(nn.Module):
         """
         if temperature > 0 and generator is None:
             raise ValueError("generate: no generator; accepted: a torch.Generator, or temperature 0 for greedy decoding")
-        training = self.training
-        self.eval()
         done: list[list[int]] = []
-        for first in range(0, len(prompts), batch_size):
-            part = slice(first, first + batch_size)
-            given = None if z is None else z[part].to(self.device)
-            done += self._generate(prompts[part], given, max_new_tokens, top_k, temperature, generator, shaped)
-        self.train(training)
+        with evaluating(self):
+            for first in range(0, len(prompts), batch_size):
+                part = slice(first, first + batch_size)
+                given = None if z is None else z[part].to(self.device)
+                done += self._generate(prompts[part], given, max_new_tokens, top_k, temperature, generator, shaped)
         return done
 
     def _generate(

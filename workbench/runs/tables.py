@@ -83,7 +83,7 @@ def table_of(rows: Sequence[Row], baseline: str | None = None, measure: str = "a
 def as_markdown(table: Table) -> str:
     body = [[_as_code(cell) if name == RUNS else cell for name, cell in zip(table.head, line, strict=True)] for line in table.lines]
     lines = [table.head, ["---:" if name in table.numbers else "---" for name in table.head], *body]
-    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
+    return "\n".join("| " + " | ".join(cell.replace("|", "\\|").replace("\n", " ") for cell in line) + " |" for line in lines)
 
 
 def _as_code(names: str) -> str:
@@ -101,7 +101,8 @@ def as_latex(table: Table) -> str:
     )
 
 
-_LATEX = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"} | {sign: f"\\{sign}" for sign in "&%$#_{}"}
+_LATEX = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "±": r"$\pm$", "−": "-"}
+_LATEX |= {sign: f"\\{sign}" for sign in "&%$#_{}"}
 
 
 def _latex(text: str) -> str:

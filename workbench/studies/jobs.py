@@ -117,7 +117,7 @@ def _can_go_on(run: Path) -> bool:
 def _work(job: Job, runs: Path, tell: Tell) -> None:
     import torch
 
-    from workbench.studies.train import begin, go_on
+    from workbench.training.run import resume, start
 
     torch.set_num_threads(job.threads)
     path = begun_for(runs, job.folder_name, job.cell_hash) or (runs / job.known if job.known else None)
@@ -139,9 +139,9 @@ def _work(job: Job, runs: Path, tell: Tell) -> None:
 
     try:
         if resumed and path is not None:
-            path = go_on(path, progress, begun)
+            path = resume(path, progress, begun=begun)
         else:
-            path = begin(build(job.settings), runs, progress, begun, job.about)
+            path = start(build(job.settings), runs, progress, begun=begun, about=job.about)
     except KeyboardInterrupt:
         tell(News(kind="stopped", cell_hash=job.cell_hash, run=path.name if path else None, sentence="stopped by hand"))
     except Exception as error:

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from tests.views.studies.test_compare import run
+from workbench.runs import tables
 from workbench.runs.reader import Run
 from workbench.runs.results import read_results
 from workbench.views.studies import compare, results_table
@@ -54,10 +55,10 @@ def test_f52_rows_of_unfinished_runs_are_left_out():
 def test_f52_the_table_as_text():
     groups = compare.group([run(f"x{seed}", "g1", seed, average=50.0 + seed, label="a_b & 50 %") for seed in range(2)])
     table = results_table.table(groups)
-    lines = results_table.markdown(table).splitlines()
-    assert lines[0].startswith("| method | runs | seeds | average |") and "difference" not in lines[0]
+    lines = tables.as_markdown(results_table.texts(table)).splitlines()
+    assert lines[0].startswith("| method | n | seeds | average |") and "difference" not in lines[0]
     assert "| a_b & 50 % | 2 | 0, 1 | 50.5 ± 0.7 |" in lines[2] and {line.count("|") for line in lines} == {lines[0].count("|")}
-    latex = results_table.latex(table)
+    latex = tables.as_latex(results_table.texts(table))
     assert r"a\_b \& 50 \% & 2 & 0, 1 & 50.5 $\pm$ 0.7" in latex and latex.count(r"\\") == 2
     assert "\\begin{tabular}{l" in latex and latex.count("{") == latex.count("}")
 

@@ -11,6 +11,7 @@ import streamlit as st
 
 from workbench.app import cards, frame
 from workbench.app.store import CachedRun, runs_root
+from workbench.runs import tables
 from workbench.runs.results import read_results
 from workbench.runs.schema import RunError
 from workbench.views.scores.measures import ABOUT, FORCED, NAMES
@@ -145,7 +146,7 @@ def results_panel(groups: list[compare.Group]) -> None:
     frame.frame_table(rows, key="results_table", name="results", alt="Results by group", placeholder="–", column_config=decimals | whole)
     with right, st.popover("As text", icon=":material/code:"):
         form = st.segmented_control("Form", ["Markdown", "LaTeX"], default="Markdown", required=True, key="results_form")
-        st.code(results_table.markdown(rows) if form == "Markdown" else results_table.latex(rows), language=None)
+        st.code((tables.as_markdown if form == "Markdown" else tables.as_latex)(results_table.texts(rows)), language=None)
     st.caption(
         f"Scores are answer scores, means over runs, the best average first; sd: over runs. Difference: of the average from the baseline, "
         f"over pairs of the same seed, stream and order, with its 95 % t interval; p from {paired.ENOUGH_PAIRS} pairs on, after Holm's "

@@ -1,14 +1,13 @@
 """Runs as a table to choose a method from: means over seeds, tasks in columns, the difference from a baseline, cost; and as text.
 
     groups = compare.group(runs)
-    results_table.markdown(results_table.table(groups, base_key))
+    tables.as_markdown(results_table.texts(results_table.table(groups, base_key)))
 
 Rows kept by `workbench table --json` stand beside runs: `kept_runs` makes of each what these functions ask of a run.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import SimpleNamespace
@@ -17,6 +16,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from workbench.runs import tables
 from workbench.views.studies.compare import Group, value_of
 from workbench.views.studies.paired import paired
 from workbench.views.timeline import Frame
@@ -138,30 +138,11 @@ def _cells(rows: Frame) -> tuple[list[str], list[list[str]]]:
     return [str(name) for name in head], lines
 
 
-def markdown(rows: Frame) -> str:
-    """The table in Markdown."""
+def texts(rows: Frame) -> tables.Table:
+    """The table as text, for `runs.tables` to dress as Markdown or LaTeX."""
     head, lines = _cells(rows)
-
-    def line(cells: Sequence[str]) -> str:
-        return "| " + " | ".join(cell.replace("|", "\\|").replace("\n", " ") for cell in cells) + " |"
-
-    return "\n".join([line(head), line(["---"] * len(head)), *map(line, lines)]) + "\n"
-
-
-_LATEX = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "±": r"$\pm$", "−": "-"}
-_LATEX |= {sign: "\\" + sign for sign in "&%$#_{}"}
-
-
-def latex(rows: Frame) -> str:
-    """The table in LaTeX, for the package booktabs."""
-    head, lines = _cells(rows)
-
-    def line(cells: Sequence[str]) -> str:
-        return " & ".join(re.sub(r"[\\~^±−&%$#_{}]", lambda found: _LATEX[found[0]], cell) for cell in cells) + r" \\"
-
-    columns = "l" + "r" * (len(head) - 1)
-    body = "\n".join(map(line, lines))
-    return f"\\begin{{tabular}}{{{columns}}}\n\\toprule\n{line(head)}\n\\midrule\n{body}\n\\bottomrule\n\\end{{tabular}}\n"
+    head = ["n" if name == "runs" else name for name in head]  # a column of that name holds the names of runs
+    return tables.Table(head, lines, frozenset(head) - {"method", "seeds"})
 
 
 def versions(runs: Sequence[Any]) -> str:
