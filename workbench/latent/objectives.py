@@ -168,10 +168,10 @@ def directions(w: Tensor, generator: torch.Generator) -> Tensor:
 
     w = (w - w.mean(0)) / w.std(0).clamp(min=1e-6)
     start = torch.linalg.qr(standard_normal((w.shape[1], w.shape[1]), w, generator))[0]
-    ica = FastICA(algorithm="parallel", whiten=False, fun="cube", max_iter=30, w_init=start.cpu().numpy())  # pyright: ignore[reportArgumentType]
+    ica = FastICA(algorithm="parallel", whiten=False, fun="cube", max_iter=30, w_init=start.double().cpu().numpy())  # pyright: ignore[reportArgumentType]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # thirty rounds find what stands out; that the Gaussian rest does not settle is no fault
-        turned = torch.from_numpy(ica.fit(w.cpu().numpy()).components_).to(w)
+        turned = torch.from_numpy(ica.fit(w.double().cpu().numpy()).components_).to(w)
     along = w @ turned.T
     far = (along.pow(4).mean(0) - 3).square() + along.pow(3).mean(0).square()
     return turned[far.argsort(descending=True)]
