@@ -30,7 +30,7 @@ browser: ## Debian's Chromium for the browser tests, where there is none and it 
 
 test: $(VENV)/installed lint browser ## everything that CI checks
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --nbmake notebooks --nbmake-timeout=300 --ignore=notebooks/03_latent_prior.ipynb
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --nbmake notebooks --nbmake-timeout=300
 
 e2e: $(VENV)/installed browser ## the app in a real browser
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/e2e
