@@ -145,25 +145,7 @@ FIELDS = (
     "incomplete",
     "order",
 )
-RATED = (
-    "uid",
-    "sample_id",
-    "rater",
-    "scale",
-    "kind",
-    "value",
-    "t",
-    "ms",
-    "blind",
-    "plan",
-    "item",
-    "repeat",
-    "control",
-    "versus",
-    "undoes",
-    "on",
-    "tab",
-)
+RATED = tuple(name for name in ratings.COLUMNS if name != "run")
 SHOWN = ("average_score", "scores", "forgetting", "iterations", "seconds", "size_bytes", "tasks_done", "phases", "warnings", "curve")
 
 

@@ -21,7 +21,9 @@ from typing import TYPE_CHECKING, Any
 from filelock import FileLock, Timeout
 
 from workbench.runs import files
+from workbench.runs.buffer import Buffer
 from workbench.runs.compact import compact
+from workbench.runs.readme import README
 from workbench.runs.schema import (
     COLUMNS,
     FINAL,
@@ -52,60 +54,6 @@ MOST_ROWS = 100_000
 LAST_TRIES, LAST_PAUSE = 3, 0.2
 """How often the end of a run is tried, and the seconds between."""
 
-README = """\
-A run of the LSEBMCL workbench. Nothing in it needs that program to be opened.
-run.json, summary.json       what was run and how it ended; config.yaml holds every setting; `rows` counts the rows of each table,
-                             `incomplete` says what the disk refused
-events.jsonl, log.txt        what happened when; one JSON object a line
-NAME.parquet                 a table of a finished run:  pandas.read_parquet("metrics.parquet")
-NAME/seg-*.arrows            the same while it runs:     pyarrow.ipc.open_stream(FILE).read_all()
-                             (several: read in order; of rows with the same `row`, the first counts)
-  eval                       kind (generated: the model answered; teacher_forced: it read on), eval_task, score (0 to 100)
-  predictions                uid (which example), prediction (what the model answered), score (0 to 1)
-  references                 not here: workbench.tasks.load_stream(stream), `stream` of run.json, gives tasks whose train, validation
-                             and test hold examples with uid, context, question, answers
-                             (bundled streams without the program: data/streams/STREAM/TASK.jsonl, [context, question, answers, ...]
-                             a line: all of train, then validation, then test, as many as manifest.json counts; the uid is
-                             TASK-SPLIT-NUMBER, numbered from 0 in each split)
-chains latents weights       safetensors.numpy.load_file(FILE); safetensors.safe_open(FILE, "np").metadata()
-ratings/NAME.jsonl           what a person judged, one JSON object a line
-manifest.jsonl               SHA-256 of every finished file; `workbench check RUN` compares
-state/                       what `workbench resume RUN` needs; may be deleted once the run is finished
-"""
-
-
-class _Table:
-    __slots__ = ("dropped", "found", "known", "names", "rows", "schema", "segment", "start")
-
-    def __init__(self, name: str, start: int) -> None:
-        self.names = tuple(COLUMNS[name])
-        self.known = frozenset(self.names)
-        self.schema: pa.Schema = table_schema(name)
-        self.rows: list[dict[str, Any]] = []
-        self.start = start  # number of the first row of `rows`
-        self.dropped = 0
-        self.found: int | None = None  # rows of the finished table
-        self.segment: Segment | None = None
-
-    @property
-    def end(self) -> int:
-        """Number of the next row."""
-        return self.start + len(self.rows)
-
-    @property
-    def lacking(self) -> int:
-        """Rows that are not on the disk, as far as is known: those of a life before a resume show in the finished table."""
-        return max(self.dropped + len(self.rows), 0 if self.found is None else self.end - self.found)
-
-    def written(self, count: int) -> None:
-        """The oldest rows need not be kept any longer."""
-        self.rows, self.start = self.rows[count:], self.start + count
-
-    def drop(self, count: int) -> None:
-        """Give up the oldest rows; the numbers of the others stay, so readers see the gap."""
-        self.written(count)
-        self.dropped += count
-
 
 class RunWriter:
     """Made by `create` or `reopen`; ended by `finish` or `close`."""
@@ -118,7 +66,7 @@ class RunWriter:
         self._summary: dict[str, Any] = {}
         self._disk = Spool(path, refused=self.warn, again=lambda: self.event("written_again"))
         self._refused: set[str] = set()
-        self._tables = {name: _Table(name, int(rows.get(name, 0))) for name in COLUMNS}
+        self._tables = {name: Buffer(name, int(rows.get(name, 0))) for name in COLUMNS}
         self._flushed = time.monotonic()
 
     # -- beginning ---------------------------------------------------------------------------------------------------
@@ -250,7 +198,7 @@ class RunWriter:
         parts += [f"{count:,} lines of {name}" for name, count in self._disk.unwritten.items() if name != "log.txt"]
         return ", ".join([*parts, *sorted(self._refused)])
 
-    def _widen(self, table: str, buffer: _Table, row: Mapping[str, Any]) -> None:
+    def _widen(self, table: str, buffer: Buffer, row: Mapping[str, Any]) -> None:
         fresh = tuple(name for name in row if name not in buffer.known)
         if table not in OPEN_TABLES or "row" in fresh or not all(isinstance(name, str) for name in fresh):
             raise SchemaError(f"{table}: unknown column {fresh[0]!r}; accepted: {', '.join(buffer.names)}")
@@ -262,7 +210,7 @@ class RunWriter:
         buffer.known = frozenset(buffer.names)
         buffer.schema = table_schema(table, buffer.names[len(COLUMNS[table]) :])
 
-    def _flush_table(self, name: str, buffer: _Table) -> bool:
+    def _flush_table(self, name: str, buffer: Buffer) -> bool:
         """Whether no row of the table waits any more. What has waited goes out in parts, which a disk may take where it refuses the whole."""
         while buffer.rows:
             rows = buffer.rows[:FLUSH_ROWS]
@@ -276,7 +224,7 @@ class RunWriter:
             buffer.written(len(rows))
         return True
 
-    def _write(self, name: str, buffer: _Table, batch: pa.RecordBatch) -> None:
+    def _write(self, name: str, buffer: Buffer, batch: pa.RecordBatch) -> None:
         if buffer.segment is not None:
             try:
                 buffer.segment.write(batch)
