@@ -7,6 +7,7 @@ import itertools
 import json
 import os
 import random
+import shutil
 import signal
 import time
 from pathlib import Path
@@ -222,3 +223,43 @@ def test_a_run_begun_when_there_were_fewer_settings_is_refused(mini_backbone: Pa
     (run / "config.yaml").write_text("".join(line for line in lines if "code_draws" not in line))
     with pytest.raises(RunError, match=r"no energy\.code_draws, which came later than this run"):
         resume(run)
+
+
+def _half_done(config: RunConfig, out: Path) -> Path:
+    child = begun(_die_at, POINTS["in task training"], config, _made(out), 1)
+    child.join()
+    (run,) = out.iterdir()
+    return run
+
+
+def test_f23_settings_edited_since_are_refused_unless_allowed(mini_backbone: Path, tmp_path: Path) -> None:
+    from workbench.training.run import resume
+
+    run = _half_done(mini.config(mini_backbone, "finetune"), tmp_path / "runs")
+    text = (run / "config.yaml").read_text()
+    (run / "config.yaml").write_text(text.replace("  lr: 0.001", "  lr: 0.5", 1))
+    with pytest.raises(RunError, match=r"changed since this run began: config\.yaml; .*--allow-changed"):
+        resume(run)
+    resume(run, allow_changed=True)
+    assert [event["changed"] for event in Run(run).events() if event["kind"] == "resumed_changed"] == [["config.yaml"]]
+
+
+def test_f76_weights_of_the_backbone_replaced_since_are_refused(mini_backbone: Path, tmp_path: Path) -> None:
+    from workbench.training.run import resume
+
+    folder = tmp_path / "backbone"
+    shutil.copytree(mini_backbone, folder)
+    run = _half_done(mini.config(folder, "finetune"), tmp_path / "runs")
+    with (folder / "model.safetensors").open("r+b") as file:
+        file.seek(-1, 2)
+        file.write(bytes([file.read(1)[0] ^ 1]))
+    with pytest.raises(RunError, match=r"changed since this run began: the backbone "):
+        resume(run)
+
+
+def test_f77_a_backbone_named_from_here_is_found_from_there(mini_backbone: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from workbench.training.run import start
+
+    monkeypatch.chdir(mini_backbone.parent)
+    run = start(mini.config(Path(mini_backbone.name), "finetune", stream="bundled:sentiment"), tmp_path)
+    assert Path(Run(run).config["backbone"]["name"]) == mini_backbone.resolve()

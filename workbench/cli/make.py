@@ -82,6 +82,9 @@ def resume(
     run: RunName,
     runs: RunsFolder = RUNS,
     device: Annotated[str | None, typer.Option(help="Go on on another device than the run began on (no longer bit for bit).")] = None,
+    allow_changed: Annotated[
+        bool, typer.Option("--allow-changed", help="Go on although settings, data, backbone or code have changed; the run notes it.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Go on with a run that was stopped or killed, from its newest checkpoint, bit for bit as if it never was."""
@@ -89,7 +92,7 @@ def resume(
     with _stopped_by_hand(), _progress(as_json) as progress:
         from workbench.training.run import resume as carry_on
 
-        path = carry_on(path, progress, device, begun=_tell_run)
+        path = carry_on(path, progress, device, begun=_tell_run, allow_changed=allow_changed)
     _done(path, as_json)
 
 

@@ -150,8 +150,11 @@ def _check_files(folder: Path) -> None:
             raise BackboneError(f"backbone.name: {file} has {size} bytes; accepted: {8 + length + end}, as its header says")
 
 
-def fingerprint(folder: Path) -> str:
-    """SHA-256 in hex over config, tokenizer and weights of a model folder or GGUF file: equal where a run can go on with it."""
+def fingerprint(name: str) -> str | None:
+    """SHA-256 in hex over config, tokenizer and weights of a backbone by its name, equal where a run can go on with it; None for one of the hub."""
+    folder = BUNDLED if name == "bundled" else Path(name).expanduser()
+    if not folder.exists():
+        return None
     single = gguf_file(folder)
     files = [single] if single else [folder / "config.json", folder / "tokenizer.json", *weight_files(folder)]
     if missing := [file.name for file in files if not file.is_file()]:

@@ -21,6 +21,7 @@ from workbench.runs.reader import Run
 from workbench.runs.schema import sample_id
 from workbench.runs.writer import RunWriter
 from workbench.tasks.example import Stream
+from workbench.tasks.scoring import snapped
 from workbench.training.evaluate import ContinualEvaluation
 from workbench.training.recognise import Recogniser
 
@@ -67,6 +68,8 @@ class Recorder:
                 for example, prediction, right in rows:
                     about = {"iteration": self.learner.iteration, "trained_task": trained, "eval_task": task.name, "kind": "generated"}
                     self.writer.append("predictions", about | {"uid": example.uid, "prediction": prediction, "score": right})
+                if task.metric == "lfem":
+                    self._diagnostic("snapped", task.name, sum(snapped([row[1] for row in rows], [row[0] for row in rows])))
 
     def _score(self, trained: str, name: str, kind: str, row: dict[str, Any]) -> None:
         row = {"iteration": self.learner.iteration, "trained_task": trained, "eval_task": name, "kind": kind, **row}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib.metadata
 import platform
 import subprocess
@@ -16,6 +17,7 @@ from safetensors.torch import load_file
 
 from workbench import __version__
 from workbench.config import RunConfig, build, fields, to_yaml
+from workbench.lm.load import absolute_name, fingerprint
 from workbench.runs.check import hold_to_manifest
 from workbench.runs.code import code_hash, method_hash
 from workbench.runs.reader import Run, RunError
@@ -60,6 +62,9 @@ def start(
     stopped by hand, TaskError where no example of a task fits into backbone.max_length.
     """
     pick_device(config.device)
+    backbone = config.backbone.model_copy(update={"name": absolute_name(config.backbone.name)})
+    data = None if config.data is None else str(Path(config.data).expanduser().resolve())
+    config = config.model_copy(update={"backbone": backbone, "data": data})  # so that it goes on from any folder
     stream = stream_of(config)
     torch.manual_seed(zlib.crc32(f"{config.seed}/torch".encode()))  # what a library draws from torch's own generator: dropout
     training = Training(config, stream, progress)
@@ -69,9 +74,12 @@ def start(
         return _carry_on(training, writer, begun)
 
 
-def resume(run: Path, progress: Progress | None = None, device: str | None = None, begun: Begun | None = None) -> Path:
+def resume(
+    run: Path, progress: Progress | None = None, device: str | None = None, begun: Begun | None = None, allow_changed: bool = False
+) -> Path:
     """Go on with a run from its newest checkpoint, with the number of threads it began with. Raises RunError for a finished run, one
-    without a checkpoint and one begun when there were fewer settings, Interrupted where it is stopped by hand.
+    without a checkpoint, one begun when there were fewer settings, and one whose settings, data, backbone or code are others now, unless
+    `allow_changed`, which is written down as an event; Interrupted where it is stopped by hand.
     """
     known = Run(run)
     if known.info.status == "finished":
@@ -86,14 +94,17 @@ def resume(run: Path, progress: Progress | None = None, device: str | None = Non
         config = config.model_copy(update={"device": device})
     weights, state = checkpoint.load(run)
     stream = stream_of(config)
-    if stream.hash != known.info.stream_hash:
+    changed = _changed(run, known, config, stream)
+    if changed and not allow_changed:
         raise RunError(
-            f"{run.name}: the stream {config.stream} has changed since this run began (hash {stream.hash}, then {known.info.stream_hash})"
+            f"{run.name}: changed since this run began: {', '.join(changed)}; it would not go on as it began; accepted: what it began with, or --allow-changed"
         )
     with _threads(known.info.threads):
         training = Training(config, stream, progress)
         writer = RunWriter.reopen(run, state["rows"])
         training.attach(writer)
+        if changed:
+            writer.event("resumed_changed", changed=changed)
         training.restore(weights, state)
         return _carry_on(training, writer, begun)
 
@@ -116,6 +127,18 @@ def reopen(run: Path, device: str = "auto") -> Training:
     training = Training(config, stream_of(config))
     training.restore_models(weights, state)
     return training
+
+
+def _changed(run: Path, known: Run, config: RunConfig, stream: Stream) -> list[str]:
+    """What is not as it was when the run began, in words."""
+    about = known.info.model_extra or {}
+    then_and_now = {
+        "config.yaml": (known.info.config_hash, hashlib.sha256((run / "config.yaml").read_bytes()).hexdigest()),
+        f"the stream {config.stream}": (known.info.stream_hash, stream.hash),
+        f"the backbone {config.backbone.name}": (about.get("backbone_hash"), fingerprint(config.backbone.name)),
+        "the code": (about.get("code"), CODE),
+    }
+    return [name for name, (then, now) in then_and_now.items() if then and then != now]
 
 
 def _holds(config: Mapping[str, Any], name: str) -> bool:
@@ -175,6 +198,7 @@ def _about(training: Training) -> dict[str, Any]:
             **{name: importlib.metadata.version(name) for name in LIBRARIES},
         },
         "git_commit": _commit(),
+        "backbone_hash": fingerprint(config.backbone.name),
         "code": CODE,
         "method_code": method_hash(config.method),
     }

@@ -17,7 +17,7 @@ from workbench.config import ConfigError
 from workbench.runs.synthetic import write_run
 
 PAGES = (
-    "live", "overview", "forgetting", "energy", "chains", "latent_map", "replay", "rate", "agreement", "compare", "report", "runs",
+    "live", "overview", "forgetting", "answers", "energy", "chains", "latent_map", "replay", "rate", "agreement", "compare", "report", "runs",
 )  # fmt: skip
 HEAVY = ("torch", "umap", "sklearn")
 BUDGET = {"start": 5.0, "page": 1.0, "slider": 0.3, "payload": 5.0, "memory": 500.0}
