@@ -232,5 +232,5 @@ def test_f52_compare_begins_with_a_table_and_opens_kept_results(open_page: Opene
     table = next(element.value for element in app.dataframe if "average" in element.value)
     assert {"multitask", "lsebmcl", "gaussian"} <= set(table["method"]) and table.set_index("method").loc["lsebmcl", "runs"] == 3
     text = words(app)
-    assert "versions of the code" in text and any(element.value.startswith("| method | runs | seeds | average") for element in app.code)
+    assert "versions of the code" in text and any(element.value.startswith("| method | n | seeds | average") for element in app.code)
     assert faults(open_page(samples, "compare", results="no_such_file")) == []
