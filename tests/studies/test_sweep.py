@@ -92,17 +92,23 @@ def test_stopped_by_hand_and_a_worker_killed_it_goes_on_to_equal_rows_and_runs_n
     before = {one.name for one in list_runs(runs) if one.status == "finished"}
     assert 5 <= len(before) < 24
 
-    study, killed, heard = read_study(study_file), [], []
+    study, killed, heard, pids = read_study(study_file), [], [], {}
 
     def tell(news: News) -> None:
+        """One worker is killed as its run begins, one once its run has a checkpoint to go on from."""
         heard.append(news)
-        if news.kind == "begun" and news.pid and len(killed) < 2:
+        if news.kind == "begun" and news.pid:
+            pids[news.cell_hash] = news.pid, runs / str(news.run)
+        if news.kind not in ("begun", "progress") or news.cell_hash in killed or news.cell_hash not in pids:
+            return
+        pid, run = pids[news.cell_hash]
+        if len(killed) == 0 or (len(killed) == 1 and news.kind == "progress" and any((run / "state").glob("*.pt"))):
             killed.append(news.cell_hash)
-            os.kill(news.pid, signal.SIGKILL)
+            os.kill(pid, signal.SIGKILL)
 
     outcome = sweep(study, study.cells, runs, engine("local"), 2, tell)
     assert outcome.all_finished
-    assert Counter(news.cell_hash for news in heard if news.kind == "lost") == dict.fromkeys(killed, 1)
+    assert len(killed) == 2 and Counter(news.cell_hash for news in heard if news.kind == "lost") == dict.fromkeys(killed, 1)
     assert {news.run for news in heard if news.kind == "finished"}.isdisjoint(before)
     assert rows(runs) == rows(undisturbed)
     resumed = [one for one in list_runs(runs) if any(event["kind"] == "resumed" for event in Run(one.path).events())]
